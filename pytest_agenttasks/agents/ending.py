@@ -1,0 +1,68 @@
+"""How a program ended, in words; the same for every agent that is one."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from enum import StrEnum
+
+from ..durations import format_duration
+from ..outcome import Kind, Outcome
+from ..printable import one_line
+from ..supervisor import Finished
+
+
+class Stop(StrEnum):
+    """Why a session was ended from outside: what `poll` returns, plus the supervisor's own reasons."""
+
+    TIMEOUT = "timeout"
+    OUTPUT = "output"
+    SILENT = "silent"
+    STALLED = "stalled"
+    RETRYING = "retrying"
+    SETTLED = "settled"
+
+
+def stopped_outcome(finished: Finished, during: str = "") -> Outcome:
+    """The failure of a session that was stopped; `during` says what it was doing, with a leading space."""
+    took = format_duration(finished.seconds)
+    match finished.stopped:
+        case Stop.TIMEOUT:
+            summary = f"the session was not done after {took}{during}"
+            advice = "split the task, or raise `timeout` (agenttasks.yaml or the task's front matter)"
+        case Stop.STALLED:
+            summary = f"the session stalled{during}, stopped after {took}"
+            advice = "if a command of it takes that long, raise `agent.stall_timeout`"
+        case Stop.SILENT:
+            summary = f"the agent printed nothing at all in {took}"
+            advice = "run the command by hand: it may be waiting for something (a proxy, a key chain, a hook)"
+        case Stop.OUTPUT:
+            summary = f"the session printed more than its limit{during}"
+            advice = "look at the end of its stream for what it repeats"
+        case reason:
+            summary = f"the session was stopped ({one_line(reason or '')}) after {took}{during}"
+            advice = ""
+    return Outcome(Kind.AGENT, summary, advice=advice)
+
+
+def how_it_ended(finished: Finished) -> str:
+    """`exit status 3`, or the signal that killed it."""
+    if finished.signal is None:
+        return f"exit status {finished.exit_code}"
+    try:
+        return f"killed by {signal.Signals(finished.signal).name}"
+    except ValueError:
+        return f"killed by signal {finished.signal}"
+
+
+def last_line(text: str) -> str:
+    """The last line that says something."""
+    return one_line(next((line for line in reversed(text.splitlines()) if line.strip()), ""))
+
+
+def survivors_note(finished: Finished) -> Iterator[str]:
+    """A note about processes that the session left behind, if any."""
+    if finished.survivors:
+        names = ", ".join(one_line(name, 40) for name in finished.survivors[:5])
+        more = f" and {len(finished.survivors) - 5} more" if len(finished.survivors) > 5 else ""
+        yield f"still running when the agent ended, now ended: {names}{more}"

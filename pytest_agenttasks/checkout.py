@@ -1,0 +1,84 @@
+"""A place made ready: the tree's files, its dependencies, a throw-away git, and an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import zlib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+
+from .environment import Environment, scrub
+from .git import split
+from .repository import Repository
+from .workspace import Place, Role, move_to, place, remove, write_git
+
+if TYPE_CHECKING:
+    from .run import Run
+
+PORTS = 20
+"""How many ports each workspace may count on from `AGENTTASKS_PORT_BASE`."""
+
+
+def ready(run: Run, role: Role, tree: str, head: str, *, base_tree: str | None = None) -> Place:
+    """The place of `role`, holding exactly `tree`, with HEAD at `head`.
+
+    `base_tree`: the tree of `head` where the files are another's (an attempt that goes on). Raises SetupFailed
+    when `workspace.setup` fails on this tree.
+    """
+    where = place(run.shadow, role, run.worker)
+    move_to(run.shadow, where, tree, run.provider.kept(where))
+    fresh, touched = run.provider.fresh(where, tree)
+    if not fresh:
+        if touched:
+            run.events.write("dependencies-touched", role=role, paths=", ".join(touched))
+
+        def tracked() -> set[bytes]:
+            return set(split(run.shadow.git("ls-files", "-z", index=where.index, work_tree=where.path)))
+
+        run.provider.provide(where, tree, tracked)
+        move_to(run.shadow, where, tree, run.provider.kept(where))
+    other = base_tree is not None and base_tree != tree
+    write_git(run.shadow, where, head, run.branch, run.tags, index_of=base_tree if other else None)
+    remove(where.tmp)
+    where.tmp.mkdir()
+    return where
+
+
+def environment(
+    repository: Repository, where: Place, source: Mapping[str, str], *, passed: Iterable[str], extra: Mapping[str, str]
+) -> Environment:
+    """What programs in a place inherit."""
+    own = {
+        "AGENTTASKS_ACTIVE": "1",
+        "AGENTTASKS_WORKER": str(where.worker),
+        "AGENTTASKS_ROLE": where.role,
+        "AGENTTASKS_PORT_BASE": str(_port_base(repository.identifier, where.role, where.worker)),
+        "COMPOSE_PROJECT_NAME": f"agenttasks-{zlib.crc32(os.fsencode(where.root)):08x}",
+        "TMPDIR": str(where.tmp),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "GIT_CEILING_DIRECTORIES": str(where.root),
+    }
+    return scrub(source, passed, {**own, **extra})
+
+
+@cache
+def _port_base(repository: str, role: Role, worker: int) -> int:
+    """The first of a block of free ports, the same at each run where that is possible."""
+    blocks = 30000 // PORTS
+    first = zlib.crc32(f"{repository}/{role}/{worker}".encode()) % blocks
+    for step in range(blocks):
+        base = 20000 + (first + step) % blocks * PORTS
+        if all(_free(port) for port in range(base, base + PORTS)):
+            return base
+    return 20000 + first * PORTS
+
+
+def _free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

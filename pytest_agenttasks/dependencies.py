@@ -1,0 +1,228 @@
+"""What a place needs besides tracked files: copied from the user's checkout, linked, or made by `workspace.setup`.
+
+They are kept from task to task and made anew when their inputs change, or when something touched them: a
+poisoned dependency would make every later gate green.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from .git import split
+from .outcome import SetupError
+from .printable import tail_of_file
+from .settings import WorkspaceSettings
+from .shadow import Shadow, blob, entries
+from .supervisor import Finished
+from .survey import walk
+from .workspace import Place, remove
+
+INCLUDE_FILE = ".worktreeinclude"
+STAMP = "dependencies.msgpack"
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What was provided: the digest of its inputs, its top-most paths, and each file's size, mtime, ctime and inode."""
+
+    inputs: str
+    roots: tuple[bytes, ...]
+    files: dict[bytes, tuple[int, int, int, int]]
+
+
+class SetupFailed(Exception):
+    """`workspace.setup` did not end with exit status 0."""
+
+    def __init__(self, command: str, finished: Finished, log: Path) -> None:
+        how = finished.stopped or f"exit status {finished.exit_code}"
+        super().__init__(f"workspace.setup `{command}` failed ({how})")
+        self.log = log
+        self.evidence = tail_of_file(log)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """How dependencies are provided in one repository. `run` starts a shell line in a place under the supervisor."""
+
+    shadow: Shadow
+    settings: WorkspaceSettings
+    run: Callable[[Place, str, Path, float], Finished]
+
+    def caches(self) -> tuple[bytes, ...]:
+        return tuple(_clean(path) for path in self.settings.cache)
+
+    def kept(self, where: Place) -> tuple[bytes, ...]:
+        """The paths in this place that outlive a move to another tree."""
+        manifest = _load(where)
+        return (*self.caches(), *(manifest.roots if manifest else ()))
+
+    def digest(self, tree: str) -> str:
+        """Identifies what the dependencies are made from, for `tree`."""
+        settings = self.settings
+        inputs = entries(self.shadow, tree, [_clean(path) for path in settings.setup_inputs])
+        sources = []
+        for path in self._copied():
+            found = self._source(path)
+            try:
+                status = found.lstat()
+                sources.append((path, status.st_size, status.st_mtime_ns))
+            except FileNotFoundError:
+                sources.append((path, -1, -1))
+        told = repr((settings.setup, settings.link, sorted(inputs.items()), sources))
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def fresh(self, where: Place, tree: str) -> tuple[bool, tuple[str, ...]]:
+        """Whether the place's dependencies are the right ones and untouched, and up to five touched paths."""
+        manifest = _load(where)
+        if manifest is None:
+            return not self._wanted(), ()
+        if manifest.inputs != self.digest(tree):
+            return False, ()
+        now = _listing(where, manifest.roots, self.caches())
+        if now == manifest.files:
+            return True, ()
+        touched = [p for p in {**now, **manifest.files} if now.get(p) != manifest.files.get(p)]
+        return False, tuple(p.decode("utf-8", "backslashreplace") for p in sorted(touched)[:5])
+
+    def provide(self, where: Place, tree: str, tracked: Callable[[], set[bytes]]) -> None:
+        """Make the dependencies anew in a place that holds exactly `tree`. Raises SetupFailed or SetupError."""
+        manifest = _load(where)
+        (where.root / STAMP).unlink(missing_ok=True)
+        for root in manifest.roots if manifest else ():
+            remove(where.path / os.fsdecode(root))
+        for path in self._copied():
+            self._copy(path, where)
+        for path in self.settings.link:
+            self._link(path, where)
+        if self.settings.setup:
+            log = where.root / "setup.log"
+            finished = self.run(where, self.settings.setup, log, self.settings.setup_timeout)
+            if not finished.ok:
+                raise SetupFailed(self.settings.setup, finished, log)
+        roots = _untracked_roots(where, tracked(), self.caches())
+        made = Manifest(self.digest(tree), roots, _listing(where, roots, self.caches()))
+        temporary = where.root / f"{STAMP}.new"
+        temporary.write_bytes(msgspec.msgpack.encode(made))
+        temporary.replace(where.root / STAMP)
+
+    def _wanted(self) -> bool:
+        return bool(self.settings.setup or self.settings.link or self._copied())
+
+    def _source(self, path: str) -> Path:
+        return self.shadow.repository.top / path
+
+    def _copied(self) -> tuple[str, ...]:
+        repository = self.shadow.repository
+        included: list[str] = []
+        if (repository.top / INCLUDE_FILE).is_file():
+            listed = split(
+                repository.git(
+                    "ls-files", "-z", "--others", "--ignored", "--directory", f"--exclude-from={repository.top / INCLUDE_FILE}"
+                )
+            )
+            asked = b"".join(path + b"\0" for path in listed)
+            if asked:
+                ignored = split(repository.git("check-ignore", "-z", "--stdin", stdin=asked, accept=(0, 1)))
+                included = [os.fsdecode(path.rstrip(b"/")) for path in ignored]
+        return (*(path.rstrip("/") for path in self.settings.copy), *included)
+
+    def _copy(self, path: str, where: Place) -> None:
+        source, target = self._source(path), where.path / path
+        if not os.path.lexists(source):
+            raise SetupError(
+                f"workspace.copy: `{path}` is not in {self.shadow.repository.top}; make it there first (or remove it from the "
+                "settings)"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        clone = ["cp", "-a", "-c"] if sys.platform == "darwin" else ["cp", "-a", "--reflink=auto"]
+        copied = subprocess.run([*clone, "--", source, target], capture_output=True, text=True, check=False)
+        if copied.returncode != 0:
+            raise SetupError(f"workspace.copy: `{path}` could not be copied to {target}: {copied.stderr.strip()[-500:]}")
+
+    def _link(self, path: str, where: Place) -> None:
+        source, target = self._source(path), where.path / path.rstrip("/")
+        if not source.exists():
+            raise SetupError(f"workspace.link: `{path}` is not in {self.shadow.repository.top}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(source)
+
+    def refuse_unusable(self, tree: str) -> None:
+        """Raise SetupError for settings that cannot work in this repository."""
+        named = {
+            "copy": self.settings.copy,
+            "cache": self.settings.cache,
+            "link": self.settings.link,
+        }
+        for key, paths in named.items():
+            tracked = entries(self.shadow, tree, [_clean(path) for path in paths])
+            for path, (mode, _) in tracked.items():
+                if mode != "040000" or key != "cache":
+                    raise SetupError(
+                        f"workspace.{key}: `{os.fsdecode(path)}` is tracked by git, so every workspace has it already; "
+                        "remove it from the settings"
+                    )
+        if any(Path(path).name == "node_modules" for path in self.settings.link):
+            package = entries(self.shadow, tree, [b"package.json"]).get(b"package.json")
+            if package and b'"workspaces"' in blob(self.shadow, package[1]):
+                raise SetupError(
+                    "workspace.link: `node_modules` of an npm workspace links back into your checkout, so gates would "
+                    "test your files instead of the attempt's; use `workspace: {setup: npm ci}`"
+                )
+
+
+def _clean(path: str) -> bytes:
+    return os.fsencode(path.removeprefix("./").rstrip("/"))
+
+
+def _load(where: Place) -> Manifest | None:
+    try:
+        return msgspec.msgpack.decode((where.root / STAMP).read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError:
+        return Manifest("unreadable", (), {})
+
+
+def _listing(where: Place, roots: tuple[bytes, ...], caches: tuple[bytes, ...]) -> Mapping[bytes, tuple[int, int, int, int]]:
+    found: dict[bytes, tuple[int, int, int, int]] = {}
+    top = os.fsencode(where.path)
+
+    def add(path: bytes, status: os.stat_result) -> None:
+        found[path] = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+    for root in roots:
+        place = top + b"/" + root
+        try:
+            add(root, os.lstat(place))
+        except FileNotFoundError:
+            continue
+        if os.path.islink(place) or not os.path.isdir(place):
+            continue
+        inside = {cache[len(root) + 1 :] for cache in caches if cache.startswith(root + b"/")}
+        for path, entry, trouble in walk(Path(os.fsdecode(place)), inside):
+            if entry is None:
+                found[root + b"/" + path + (trouble or "").encode()] = (0, 0, 0, 0)
+            elif not entry.is_dir(follow_symlinks=False):
+                add(root + b"/" + path, entry.stat(follow_symlinks=False))
+    return found
+
+
+def _untracked_roots(where: Place, tracked: set[bytes], caches: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    folders = {path[:n] for path in tracked for n, c in enumerate(path) if c == 0x2F}
+    roots: list[bytes] = []
+    for path, entry, _ in walk(where.path, caches):
+        if entry is None or path in tracked or path in folders:
+            continue
+        if any(path.startswith(root + b"/") for root in roots[-64:]):
+            continue
+        roots.append(path)
+    unique = set(roots)
+    return tuple(sorted(r for r in roots if not any(r[:n] in unique for n, c in enumerate(r) if c == 0x2F)))

@@ -1,0 +1,249 @@
+"""What happened, in order, on disk before the next step is taken: one JSON line a record, fsynced.
+
+Recovery and every count (attempts used up, what has landed) are read from here, never guessed from commits.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from .outcome import Kind, SetupError
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="record"):
+    """`at` is epoch seconds."""
+
+    at: float = msgspec.field(default_factory=time.time)
+
+
+class RunStarted(Record, frozen=True, tag="run-started"):
+    pid: int
+    queue: str
+    branch: str
+
+
+class AttemptStarted(Record, frozen=True, tag="attempt-started"):
+    """`task_blob` is the git id of the frozen task text, `base` the commit it works on."""
+
+    task: str
+    attempt: int
+    base: str
+    task_blob: str
+
+
+class ProgramStarted(Record, frozen=True, tag="program-started"):
+    """A process of the runner that must not outlive it; `started` as `supervisor.process_start_time` gives it."""
+
+    pid: int
+    started: float
+
+
+class AttemptStored(Record, frozen=True, tag="attempt-stored"):
+    task: str
+    attempt: int
+    ref: str
+    tree: str
+
+
+class Passed(Record, frozen=True, tag="passed"):
+    """The gates passed: `commit` is the task's, `new` the tip it brings (bookkeeping on top), `old` where it goes."""
+
+    task: str
+    attempt: int
+    old: str
+    new: str
+    commit: str
+    branch: str
+    task_blob: str
+    tracked: bool
+
+
+class Abandoned(Record, frozen=True, tag="abandoned"):
+    """A passed attempt that will not land (the task was edited, or it no longer fits)."""
+
+    task: str
+    attempt: int
+
+
+class Forward(Record, frozen=True, tag="forward"):
+    """The branch is about to move from `old` to `new`, under the index lock with this inode."""
+
+    old: str
+    new: str
+    branch: str
+    lock: int
+
+
+class Forwarded(Record, frozen=True, tag="forwarded"):
+    new: str
+
+
+class Withdrawn(Record, frozen=True, tag="withdrawn"):
+    """A forward that did not begin: the branch had moved, or the checkout was in the way."""
+
+    new: str
+
+
+class Landed(Record, frozen=True, tag="landed"):
+    task: str
+    attempt: int
+    commit: str
+
+
+class AttemptEnded(Record, frozen=True, tag="attempt-ended"):
+    task: str
+    attempt: int
+    kind: Kind
+    summary: str
+    seconds: float = 0.0
+    cost_usd: float | None = None
+    turns: int | None = None
+    session: str | None = None
+
+
+class Failed(Record, frozen=True, tag="failed"):
+    """The task is given up: it goes to the failed folder."""
+
+    task: str
+
+
+class Released(Record, frozen=True, tag="released"):
+    """A person has put the task back: attempts count anew, and a reverted commit no longer holds it."""
+
+    task: str
+
+
+AnyRecord = (
+    RunStarted
+    | AttemptStarted
+    | ProgramStarted
+    | AttemptStored
+    | Passed
+    | Abandoned
+    | Forward
+    | Forwarded
+    | Withdrawn
+    | Landed
+    | AttemptEnded
+    | Failed
+    | Released
+)
+
+
+@dataclass
+class History:
+    """What the records add up to."""
+
+    attempts: dict[str, int] = field(default_factory=dict)
+    charged: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, list[AttemptEnded]] = field(default_factory=dict)
+    landed: dict[str, Landed] = field(default_factory=dict)
+    passed: dict[str, Passed] = field(default_factory=dict)
+    starts: dict[str, AttemptStarted] = field(default_factory=dict)
+    forward: Forward | None = None
+    running: AttemptStarted | None = None
+    programs: list[ProgramStarted] = field(default_factory=list)
+    spent_usd: float = 0.0
+
+    def add(self, record: AnyRecord) -> None:
+        match record:
+            case RunStarted():
+                self.programs.clear()
+            case AttemptStarted(task=task):
+                self.attempts[task] = max(self.attempts.get(task, 0), record.attempt)
+                self.starts[task] = record
+                self.running = record
+            case ProgramStarted():
+                self.programs.append(record)
+            case Passed(task=task):
+                self.passed[task] = record
+            case Abandoned(task=task):
+                self.passed.pop(task, None)
+            case Forward():
+                self.forward = record
+            case Forwarded() | Withdrawn():
+                self.forward = None
+            case Landed(task=task):
+                self.passed.pop(task, None)
+                self.landed[task] = record
+                self.charged.pop(task, None)
+            case AttemptEnded(task=task):
+                self.running = None
+                self.ended.setdefault(task, []).append(record)
+                self.spent_usd += record.cost_usd or 0.0
+                if record.kind.charged:
+                    self.charged[task] = self.charged.get(task, 0) + 1
+            case Failed(task=task):
+                self.charged.pop(task, None)
+            case Released(task=task):
+                self.charged.pop(task, None)
+                self.landed.pop(task, None)
+            case AttemptStored():
+                pass
+
+
+class Journal:
+    """The append-only file, and the history read from it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.history = History()
+        for record in _read(file):
+            self.history.add(record)
+
+    def write(self, record: AnyRecord) -> None:
+        """Append one record and have it on disk before returning. Raises OSError when it cannot be."""
+        line = _ENCODER.encode(record) + b"\n"
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if os.write(descriptor, line) != len(line):
+                raise OSError(f"{self.file}: a record could not be written whole")
+            os.fdatasync(descriptor) if hasattr(os, "fdatasync") else os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self.history.add(record)
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(AnyRecord)
+
+
+def _read(file: Path) -> Iterable[AnyRecord]:
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return
+    lines = data.split(b"\n")
+    torn = lines.pop()
+    if torn:
+        # A crash in the middle of a write: the record does not count, and the next one needs a line of its own.
+        with file.open("ab") as stream:
+            stream.write(b"\n")
+    for number, line in enumerate(lines, 1):
+        if not line.strip(b"\0"):
+            continue
+        try:
+            yield _DECODER.decode(line)
+        except msgspec.MsgspecError as error:
+            if number == len(lines) or not _complete(line):
+                continue
+            raise SetupError(
+                f"{file}, line {number}: not a record of this version ({error}); move the file away to begin anew, after "
+                "checking that no landing was under way (`git log`)"
+            ) from None
+
+
+def _complete(line: bytes) -> bool:
+    """Whether the line is whole JSON; a torn record is not."""
+    try:
+        msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return False
+    return True

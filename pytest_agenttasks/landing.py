@@ -1,0 +1,300 @@
+"""Moving the branch and the user's checkout forward: from one commit to the next, or not at all.
+
+The order of the steps is what makes a kill at any moment harmless; `docs/how-it-works.md` gives the reasons.
+The user's files are only ever replaced where they equal the old commit.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from .git import GitError, split
+from .journal import Forward, Forwarded, Journal, Withdrawn
+from .outcome import SetupError
+from .repository import Repository
+from .shadow import Shadow, diff, send
+from .trees import Change
+
+INDEX_LOCK_WAIT = 20.0
+"""Seconds to wait for the user's index lock: editors and other git commands hold it briefly."""
+
+
+class BranchMoved(Exception):
+    """The branch is not (or no longer) where the new commit was built on."""
+
+
+class InTheWay(Exception):
+    """The user's checkout has something at a path that would change. `paths` are for people."""
+
+    def __init__(self, paths: Sequence[str], what: str) -> None:
+        shown = ", ".join(paths[:10]) + (f" and {len(paths) - 10} more" if len(paths) > 10 else "")
+        super().__init__(f"{what}: {shown}")
+        self.paths = tuple(paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The user's `index.lock`, held by us."""
+
+    file: Path
+    inode: int
+
+
+def advance(
+    shadow: Shadow, journal: Journal, *, branch: str, old: str, new: str, why: str, on_disk: Collection[bytes] = ()
+) -> None:
+    """Move `branch` and the user's checkout from commit `old` to `new`.
+
+    `on_disk` are paths whose files already are as `new` has them (edited task files). Raises BranchMoved or
+    InTheWay, with nothing changed.
+    """
+    repository = shadow.repository
+    send(shadow, new, old)
+    changes = diff(shadow, old, new)
+    with FileLock(repository.home / "landing.lock"), uninterrupted():
+        lock = _lock_index(repository)
+        copy = repository.git_dir / f"index.agenttasks-{os.getpid()}"
+        try:
+            _copy_index(repository, copy)
+            _check(repository, copy, branch, old, changes, on_disk)
+            _take_up(repository, copy, new, on_disk)
+            journal.write(Forward(old=old, new=new, branch=branch, lock=lock.inode))
+            try:
+                repository.git("update-ref", "--create-reflog", "-m", why, branch, new, old)
+            except GitError as error:
+                journal.write(Withdrawn(new=new))
+                raise BranchMoved(str(error)) from error
+        except BaseException:
+            copy.unlink(missing_ok=True)
+            _unlock(lock)
+            raise
+        try:
+            repository.git("read-tree", "-m", "-u", old, new, index=copy)
+        except GitError:
+            # Somebody wrote into the checkout between the check and now, and the branch has moved already.
+            _repair(shadow, copy, new, changes)
+        copy.replace(lock.file)
+        lock.file.replace(repository.git_dir / "index")
+        journal.write(Forwarded(new=new))
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and its like back, for us and for the git processes started meanwhile, until a forward is whole."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def recover(shadow: Shadow, journal: Journal) -> str | None:
+    """Finish or undo a forward that a crash cut short; returns a line for the user, None when there was none.
+
+    Raises SetupError naming the paths that are neither old, new, absent nor a part of new.
+    """
+    record = journal.history.forward
+    if record is None:
+        return None
+    repository = shadow.repository
+    with FileLock(repository.home / "landing.lock"):
+        _remove_own_lock(repository, record.lock)
+        for left in repository.git_dir.glob("index.agenttasks-*"):
+            left.unlink()
+        tip = repository.line("rev-parse", "--verify", record.branch)
+        if tip == record.old:
+            journal.write(Withdrawn(new=record.new))
+            return f"a landing had not begun when the last run ended; {record.branch} is at {tip[:10]}"
+        if tip != record.new or repository.branch() != record.branch:
+            journal.write(Forwarded(new=record.new))
+            return (
+                f"the last run ended in the middle of a landing and {record.branch} has moved since; nothing was repaired: "
+                "compare `git status` with what you expect"
+            )
+        lock = _lock_index(repository)
+        copy = repository.git_dir / f"index.agenttasks-{os.getpid()}"
+        try:
+            _copy_index(repository, copy)
+            _repair(shadow, copy, record.new, diff(shadow, record.old, record.new))
+            copy.replace(lock.file)
+            lock.file.replace(repository.git_dir / "index")
+        except BaseException:
+            copy.unlink(missing_ok=True)
+            _unlock(lock)
+            raise
+        journal.write(Forwarded(new=record.new))
+        return f"finished the landing of {record.new[:10]} that the last run was in the middle of"
+
+
+def _lock_index(repository: Repository) -> Lock:
+    file = repository.git_dir / "index.lock"
+    deadline = time.monotonic() + INDEX_LOCK_WAIT
+    while True:
+        try:
+            descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+        except FileExistsError:
+            if time.monotonic() > deadline:
+                raise InTheWay(
+                    [str(file)],
+                    "another git process holds the index lock (if none is running, a crashed one left it: remove it)",
+                ) from None
+            time.sleep(0.05)
+            continue
+        inode = os.fstat(descriptor).st_ino
+        os.close(descriptor)
+        return Lock(file, inode)
+
+
+def _unlock(lock: Lock) -> None:
+    try:
+        if lock.file.stat().st_ino == lock.inode:
+            lock.file.unlink()
+    except FileNotFoundError:
+        return
+
+
+def _remove_own_lock(repository: Repository, inode: int) -> None:
+    _unlock(Lock(repository.git_dir / "index.lock", inode))
+
+
+def _copy_index(repository: Repository, copy: Path) -> None:
+    """A private copy with the same time stamp: with a newer one git would miss edits made within the second."""
+    shutil.copy2(repository.git_dir / "index", copy)
+    repository.git("update-index", "-q", "--refresh", index=copy, accept=(0, 1))
+
+
+def _take_up(repository: Repository, copy: Path, new: str, on_disk: Collection[bytes]) -> None:
+    """Put files that are already as `new` has them into the index copy. Raises InTheWay when one is not."""
+    if not on_disk:
+        return
+    repository.git(
+        "update-index", "--add", "--remove", "-z", "--stdin", stdin=b"".join(p + b"\0" for p in on_disk), index=copy
+    )
+    paths = [os.fsdecode(path) for path in on_disk]
+    different = split(repository.git("diff-index", "--cached", "-z", "--name-only", new, "--", *paths, index=copy))
+    if different:
+        raise InTheWay(_names(different), "changed again in this moment")
+
+
+def _check(
+    repository: Repository, copy: Path, branch: str, old: str, changes: Sequence[Change], on_disk: Collection[bytes]
+) -> None:
+    """Raise BranchMoved or InTheWay unless every path of `changes` is, in index and checkout, as `old` has it."""
+    if repository.branch() != branch:
+        raise BranchMoved(f"the checkout is no longer on {branch}")
+    if repository.tip() != old:
+        raise BranchMoved(f"{branch} is no longer at {old[:10]}")
+    touched = {change.path for change in changes} - set(on_disk)
+    listed = split(
+        repository.git("status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames", index=copy)
+    )
+    edited = sorted({entry[3:] for entry in listed} & touched)
+    if edited:
+        raise InTheWay(_names(edited), "your uncommitted changes are in the way")
+    flagged = _flagged(repository, copy, [c.path for c in changes if not c.added])
+    if flagged:
+        raise InTheWay(_names(flagged), "marked assume-unchanged or skip-worktree, so your edits there cannot be seen")
+    top = os.fsencode(repository.top)
+    for change in changes:
+        if change.path in on_disk:
+            continue
+        place = top + b"/" + change.path
+        if change.added and os.path.lexists(place) and not _folder_that_goes(place, change.path, changes):
+            raise InTheWay([change.name], "an untracked or ignored file of yours is in the way")
+        for parent in _parents(change.path):
+            if os.path.islink(top + b"/" + parent):
+                raise InTheWay(_names([parent]), "a folder of the change is a symbolic link in your checkout")
+
+
+def _folder_that_goes(place: bytes, path: bytes, changes: Sequence[Change]) -> bool:
+    """Whether a folder stands where a file comes, and holds only files that the same change deletes."""
+    if not os.path.isdir(place) or os.path.islink(place):
+        return False
+    going = {change.path for change in changes if change.deleted}
+    for folder, _, files in os.walk(place):
+        for name in files:
+            if path + (folder + b"/" + name)[len(place) :] not in going:
+                return False
+    return True
+
+
+def _flagged(repository: Repository, copy: Path, paths: Sequence[bytes]) -> list[bytes]:
+    found = []
+    for start in range(0, len(paths), 500):
+        chunk = [os.fsdecode(path) for path in paths[start : start + 500]]
+        for entry in split(repository.git("ls-files", "-v", "-z", "--", *chunk, index=copy)):
+            if entry[:1].islower() or entry[:1] == b"S":
+                found.append(entry[2:])
+    return found
+
+
+def _repair(shadow: Shadow, copy: Path, new: str, changes: Sequence[Change]) -> None:
+    """Bring each path of `changes` to its state in `new`, where it is old, new, absent or a beginning of new."""
+    repository = shadow.repository
+    top = os.fsencode(repository.top)
+    foreign = [change.path for change in changes if not _ours(repository, top, change)]
+    if foreign:
+        raise SetupError(
+            f"{repository.top}: a landing stopped half-way (branch at {new[:10]}) and these files are neither as before nor as "
+            f"landed: {', '.join(_names(foreign))}; put them aside or restore them with `git checkout HEAD -- PATH`, then "
+            "start again"
+        )
+    zero = "0" * len(new)
+    ordered = sorted(changes, key=lambda change: not change.deleted)
+    lines = b"".join(
+        (f"0 {zero}\t" if c.deleted else f"{c.new_mode} {c.new_object}\t").encode() + c.path + b"\0" for c in ordered
+    )
+    repository.git("update-index", "-z", "--index-info", stdin=lines, index=copy)
+    for change in ordered:
+        if change.deleted:
+            place = top + b"/" + change.path
+            if os.path.lexists(place) and not os.path.isdir(place):
+                os.unlink(place)
+            _remove_empty_parents(top, change.path)
+    present = b"".join(change.path + b"\0" for change in changes if not change.deleted)
+    if present:
+        repository.git("checkout-index", "-f", "-u", "-q", "-z", "--stdin", stdin=present, index=copy)
+
+
+def _ours(repository: Repository, top: bytes, change: Change) -> bool:
+    place = top + b"/" + change.path
+    if not os.path.lexists(place) or os.path.isdir(place) and not os.path.islink(place):
+        return True
+    if os.path.islink(place):
+        stored = repository.git("hash-object", "--stdin", "--no-filters", stdin=os.readlink(place)).decode().strip()
+        return stored in (change.old_object, change.new_object)
+    with open(place, "rb") as stream:
+        data = stream.read()
+    stored = repository.git("hash-object", "--stdin", f"--path={os.fsdecode(change.path)}", stdin=data).decode().strip()
+    if stored in (change.old_object, change.new_object):
+        return True
+    if change.deleted:
+        return False
+    whole = repository.git("cat-file", "--filters", f"--path={os.fsdecode(change.path)}", change.new_object)
+    return whole.startswith(data)
+
+
+def _remove_empty_parents(top: bytes, path: bytes) -> None:
+    for parent in reversed(_parents(path)):
+        try:
+            os.rmdir(top + b"/" + parent)
+        except OSError:
+            return
+
+
+def _parents(path: bytes) -> list[bytes]:
+    parts = path.split(b"/")
+    return [b"/".join(parts[:n]) for n in range(1, len(parts))]
+
+
+def _names(paths: Sequence[bytes]) -> list[str]:
+    return [path.decode("utf-8", "backslashreplace") for path in paths]

@@ -1,0 +1,120 @@
+"""The queue's folders: pending, done and failed side by side, and the files that move between them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .git import split
+from .outcome import SetupError
+from .repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """`pending` as the user named it, `relative` the folder around it as git writes it (`tasks`).
+
+    `tracked`: git has some file of these folders, so task files move within commits.
+    """
+
+    pending: Path
+    relative: str
+    tracked: bool
+
+    @property
+    def done(self) -> Path:
+        return self.pending.parent / "done"
+
+    @property
+    def failed(self) -> Path:
+        return self.pending.parent / "failed"
+
+    @property
+    def logs(self) -> Path:
+        return self.pending.parent / "logs"
+
+    def git_path(self, folder: str, name: str) -> bytes:
+        """The path of a task file in git; `folder` is `pending`, `done` or `failed`."""
+        inner = self.pending.name if folder == "pending" else folder
+        return os.fsencode(f"{self.relative}/{inner}/{name}.md")
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return tuple(f"{self.relative}/{name}" for name in (self.pending.name, "done", "failed"))
+
+
+def open_queue(repository: Repository, path: Path) -> Queue:
+    """The queue at `path` (the folder, or one task file in it). Raises SetupError when there is none."""
+    folder = Path(os.path.abspath(path))
+    if folder.suffix == ".md" and not folder.is_dir():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise SetupError(f"{path}: no such folder; `agenttasks init` makes a queue, or name another with --agent-tasks")
+    real = folder.resolve()
+    top = repository.top.resolve()
+    if not real.is_relative_to(top):
+        raise SetupError(f"{path}: outside the repository {repository.top}; the queue must lie in a folder of it")
+    relative = real.parent.relative_to(top).as_posix()
+    if relative == "." or real == top:
+        raise SetupError(
+            f"{path}: the queue needs a folder around it (its siblings are done/, failed/ and logs/), such as tasks/pending"
+        )
+    names = tuple(f"{relative}/{name}" for name in (real.name, "done", "failed"))
+    tracked = bool(repository.git("ls-tree", "-r", "--name-only", "HEAD", "--", *(f"{name}/" for name in names)))
+    return Queue(pending=repository.top / real.relative_to(top), relative=relative, tracked=tracked)
+
+
+def task_files(folder: Path) -> list[Path]:
+    """The `.md` files of a queue folder, in file order; nothing hidden, nothing deeper."""
+    try:
+        names = [entry.name for entry in os.scandir(folder) if entry.name.endswith(".md") and not entry.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in sorted(names)]
+
+
+def names(folder: Path) -> set[str]:
+    """The task names in a queue folder; reports (`NAME.report.md`) are no tasks."""
+    return {path.stem for path in task_files(folder) if not path.name.endswith(".report.md")}
+
+
+def changed_files(repository: Repository, queue: Queue) -> list[bytes]:
+    """Queue files that differ from the last commit: new, edited, moved or deleted by the user."""
+    if not queue.tracked:
+        return []
+    listed = split(
+        repository.git(
+            "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--", *(f"{f}/" for f in queue.folders)
+        )
+    )
+    return [entry[3:] for entry in listed]
+
+
+def move_untracked(queue: Queue, name: str, folder: str) -> Path:
+    """Move a task file that git does not track. Raises FileExistsError rather than overwrite another."""
+    source = queue.pending / f"{name}.md"
+    target = queue.pending.parent / folder / source.name
+    target.parent.mkdir(exist_ok=True)
+    os.link(source, target, follow_symlinks=False)
+    source.unlink()
+    return target
+
+
+def ensure_folders(queue: Queue) -> None:
+    for folder in (queue.done, queue.failed):
+        folder.mkdir(exist_ok=True)
+
+
+def free_name(folder: Path, name: str) -> str:
+    """`name`, or with a number behind it where a file of that name is there already."""
+    number, candidate = 1, name
+    while os.path.lexists(folder / f"{candidate}.md"):
+        number += 1
+        candidate = f"{name}.{number}"
+    return candidate
+
+
+def as_names(paths: Iterable[bytes]) -> list[str]:
+    return [path.decode("utf-8", "backslashreplace") for path in paths]

@@ -1,0 +1,157 @@
+"""What one run works with, opened once: repository, queue, journal, private repository, supervisor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from .agents.contract import AgentResult, AgentWorkspace, Progress, Prompt
+from .checkout import environment
+from .dependencies import Provider
+from .eventlog import EventLog
+from .journal import Journal
+from .memory import protected_paths
+from .outcome import SetupError
+from .queue import Queue
+from .repository import Repository
+from .scope import Rules
+from .settings import FILE_NAME, GateSettings, Settings
+from .shadow import Shadow, blob, entries, prepare
+from .supervisor import Finished, Supervisor
+from .task import Task
+from .trees import SYMLINK_MODE, Change
+from .workspace import Place, tags
+
+
+class Extensions(Protocol):
+    """What plugins may add; the pytest glue answers from its hooks."""
+
+    def run_agent(self, task: Task, workspace: AgentWorkspace, prompt: Prompt) -> AgentResult | None: ...
+    def prompt(self, task: Task, prompt: Prompt) -> Sequence[str]: ...
+    def gates(self, task: Task, gates: Sequence[GateSettings]) -> Sequence[GateSettings]: ...
+    def check_changes(self, task: Task, changes: Sequence[Change]) -> Sequence[str]: ...
+    def commit_message(self, task: Task, message: str) -> str | None: ...
+    def knows_agent(self, name: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that outlives one attempt. `titles` remembers the pending tasks' titles (name → title)."""
+
+    repository: Repository
+    settings: Settings
+    settings_file: Path
+    queue: Queue
+    branch: str
+    shadow: Shadow
+    journal: Journal
+    supervisor: Supervisor
+    provider: Provider
+    events: EventLog
+    extensions: Extensions
+    tags: bytes
+    worker: int = 0
+    titles: dict[str, str] = field(default_factory=dict)
+    progress: Callable[[str, Progress], None] = lambda task, progress: None
+
+    def repository_tree(self, commit: str) -> str:
+        """The tree of a commit that may not be in the user's repository yet."""
+        return self.shadow.line("rev-parse", "--verify", f"{commit}^{{tree}}")
+
+    def close(self) -> None:
+        self.supervisor.close()
+
+
+def open_run(
+    repository: Repository,
+    queue: Queue,
+    settings: Settings,
+    settings_file: Path,
+    extensions: Extensions,
+    *,
+    listeners: Sequence[Callable[[dict[str, Any]], None]] = (),
+    progress: Callable[[str, Progress], None] = lambda task, progress: None,
+    worker: int = 0,
+) -> Run:
+    """Open a run on a repository that `repository.refuse_unusable` has passed. Raises SetupError."""
+    branch = repository.branch()
+    if branch is None:
+        raise SetupError(f"{repository.top}: HEAD is detached; check out a branch first")
+    workspace = settings.workspace
+    shadow = prepare(repository, [f"/{path.rstrip('/')}" for path in (*workspace.copy, *workspace.cache, *workspace.link)])
+    supervisor = Supervisor()
+
+    def run_line(where: Place, line: str, log: Path, timeout: float) -> Finished:
+        found = environment(repository, where, os.environ, passed=(), extra=settings.agent.env)
+        return supervisor.run(["/bin/sh", "-c", line], cwd=where.path, env=found.variables, stdout=log, timeout=timeout)
+
+    return Run(
+        repository=repository,
+        settings=settings,
+        settings_file=settings_file,
+        queue=queue,
+        branch=branch,
+        shadow=shadow,
+        journal=Journal(repository.home / "journal.jsonl"),
+        supervisor=supervisor,
+        provider=Provider(shadow, workspace, run_line),
+        events=EventLog(queue.logs / "orchestration.log", listeners),
+        extensions=extensions,
+        tags=tags(repository),
+        worker=worker,
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The memory file in one commit: the path that holds the text (a link is followed), and the text."""
+
+    path: bytes
+    text: str | None
+
+
+def memory_of(shadow: Shadow, tree: str, file: str) -> Memory:
+    """Read the memory file of a tree; `text` is None where there is none."""
+    path = os.fsencode(file)
+    for _ in range(5):
+        found = entries(shadow, tree, [path]).get(path)
+        if found is None or found[0] == "040000":
+            return Memory(path, None)
+        mode, object_id = found
+        data = blob(shadow, object_id)
+        if mode != SYMLINK_MODE:
+            try:
+                return Memory(path, data.decode("utf-8"))
+            except UnicodeDecodeError as error:
+                raise SetupError(f"{file}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
+        path = os.path.normpath(os.path.join(os.path.dirname(path), data))
+        if path.startswith((b"/", b"..")):
+            raise SetupError(f"{file}: a link that leaves the repository; make it point to a file in it")
+    raise SetupError(f"{file}: a chain of links; make it a file, or a link to one")
+
+
+def rules_of(run_settings: Settings, queue: Queue, memory: Memory, settings_file: str = FILE_NAME) -> Rules:
+    """What no task may write, as the base commit has it. Raises SetupError for an unusable Do Not Touch list."""
+    listed: tuple[str, ...] = ()
+    if memory.text is not None:
+        listed, problems = protected_paths(memory.text)
+        if problems:
+            raise SetupError(f"{os.fsdecode(memory.path)}: Do Not Touch: {'; '.join(problems)}")
+    return Rules(
+        protected=(*run_settings.protected, *listed),
+        tests=run_settings.tests,
+        queue=queue.relative,
+        memory_file=os.fsdecode(memory.path),
+        settings_file=settings_file,
+        drop=run_settings.drop,
+    )
+
+
+def agent_environment(settings: Settings, source: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables that the agent may see although they look like secrets: its own login."""
+    own = ("ANTHROPIC_*", "CLAUDE_*") if settings.agent.name == "claude" else ()
+    return (*own, *settings.agent.env_pass)

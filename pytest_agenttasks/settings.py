@@ -1,0 +1,285 @@
+"""agenttasks.yaml and the command line, merged into one immutable record.
+
+`load` refuses whatever it does not know, naming the file, the line, the key and what is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from . import explain, settings_checks, strict_yaml
+from .durations import ALLOWED as DURATION_ALLOWED
+from .durations import PATTERN as DURATION_PATTERN
+from .durations import Seconds, short_duration
+from .outcome import SetupError
+
+FILE_NAME = "agenttasks.yaml"
+
+Text = Annotated[str, Meta(min_length=1)]
+Texts = tuple[Text, ...]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Usd = Annotated[float, Meta(gt=0)]
+GateName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$",
+        extra={
+            "words": "a name of at most 40 letters, digits, `.`, `_` or `-`, starting with a letter or digit"
+        },
+    ),
+]
+CommitType = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z][a-z0-9-]{0,19}$",
+        extra={"words": "a commit type of at most 20 lower-case letters, digits or `-`, such as feat or fix"},
+    ),
+]
+TimeOfDay = Annotated[
+    str,
+    Meta(
+        pattern=r"^([01]?[0-9]|2[0-3]):[0-5][0-9]$",
+        extra={"words": "a time of day from 00:00 to 23:59, such as 06:30"},
+    ),
+]
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What all parts of the settings share: immutable, by keyword, closed to unknown keys."""
+
+
+def _says(description: str) -> Meta:
+    return Meta(description=description)
+
+
+def _duration(seconds: float) -> Seconds:
+    """A default as msgspec's schema can take it: it encodes no values of foreign types."""
+    default: Seconds = msgspec.field(default_factory=partial(Seconds, seconds))
+    return default
+
+
+class AgentSettings(Record, frozen=True, kw_only=True):
+    """The agent and the limits of one session. Times in seconds, money in USD."""
+
+    name: Annotated[
+        Text, _says("claude, command, replay, or the name of an agent that a plugin registers")
+    ] = "claude"
+    command: Annotated[
+        Text | Annotated[Texts, Meta(min_length=1)],
+        _says("The program to start: a name or path, or a list with arguments"),
+    ] = "claude"
+    model: Annotated[Text | None, _says("The model; null: the agent's own default")] = None
+    allowed_tools: Annotated[Texts, _says("The tools that a session may use")] = (
+        "Read",
+        "Edit",
+        "Write",
+        "Bash",
+        "Glob",
+        "Grep",
+    )
+    bash_allow: Annotated[Texts | None, _says("Commands that Bash may run; null: every command")] = None
+    max_turns: Annotated[Count, _says("Turns that a session may take")] = 100
+    timeout: Annotated[Seconds, _says("Longest time of a session")] = _duration(3600)
+    stall_timeout: Annotated[Seconds, _says("Longest time without any output")] = _duration(720)
+    budget_usd: Annotated[Usd | None, _says("Most that one session may cost; null: no limit")] = None
+    env: Annotated[dict[str, str], _says("Environment variables to set for the agent")] = {}
+    env_pass: Annotated[
+        Texts,
+        _says("Secret-looking variables that the agent may inherit; a trailing * stands for any ending"),
+    ] = ()
+    args: Annotated[tuple[str, ...], _says("More arguments for the agent's command line")] = ()
+
+
+class GateSettings(Record, frozen=True, kw_only=True):
+    """One gate: a shell line that must end with exit status 0 before a task lands."""
+
+    name: Annotated[GateName, _says("What the gate is called in reports")]
+    run: Annotated[Text, _says("A shell line; exit status 0 means green")]
+    timeout: Annotated[Seconds | None, _says("null: max(10m, 5 x its time on the base)")] = None
+    cwd: Annotated[Text | None, _says("Where to run, relative to the top folder; null: the top folder")] = (
+        None
+    )
+    junit: Annotated[
+        Text | None, _says("The JUnit file that the gate writes, as evidence that tests ran")
+    ] = None
+    env: Annotated[dict[str, str], _says("Environment variables to set for the gate")] = {}
+    env_pass: Annotated[
+        Texts, _says("Secret-looking variables that the gate may inherit; a trailing * stands for any ending")
+    ] = ()
+    known_red: Annotated[Texts, _says("Tests that are red on the base and may stay so")] = ()
+
+
+class WorkspaceSettings(Record, frozen=True, kw_only=True):
+    """How a workspace gets its dependencies. Paths are relative to the git top folder."""
+
+    setup: Annotated[Text | None, _says("A shell line that installs the dependencies, such as npm ci")] = None
+    setup_inputs: Annotated[
+        Texts, _says("Files that decide what setup installs; it runs again when they change")
+    ] = ()
+    setup_timeout: Annotated[Seconds, _says("Longest time of setup")] = _duration(1800)
+    copy: Annotated[Texts, _says("Ignored files or folders that each workspace gets a private copy of")] = ()
+    cache: Annotated[Texts, _says("Folders kept per worker and role from task to task; never landed")] = ()
+    link: Annotated[
+        Texts, _says("Folders of your checkout that workspaces see by a link, to be read only")
+    ] = ()
+    up: Annotated[Text | None, _says("A shell line that starts services for a workspace")] = None
+    down: Annotated[Text | None, _says("A shell line that ends them; it runs whatever happens")] = None
+
+
+class MemorySettings(Record, frozen=True, kw_only=True):
+    """The file in which a project tells agents what they must know."""
+
+    file: Annotated[Text, _says("The memory file, relative to the top folder")] = "CLAUDE.md"
+    completed_log_limit: Annotated[Count, _says("Entries that its Completed Tasks Log keeps")] = 30
+
+
+class CommitSettings(Record, frozen=True, kw_only=True):
+    """What a landed task's commit looks like."""
+
+    type: Annotated[CommitType, _says("The Conventional Commits type of a task's commit")] = "feat"
+    trailers: Annotated[bool, _says("Whether commits carry Agent-… trailers")] = True
+
+
+class ReviewSettings(Record, frozen=True, kw_only=True):
+    """When a run stops for a human."""
+
+    every_tasks: Annotated[
+        Count | None, _says("Stop after that many landed tasks since the last approval")
+    ] = None
+    every_hours: Annotated[Usd | None, _says("Stop after that many hours since the last approval")] = None
+
+
+class BudgetSettings(Record, frozen=True, kw_only=True):
+    """What a whole run may use before it hands out no more tasks."""
+
+    usd: Annotated[Usd | None, _says("Money, in USD")] = None
+    sessions: Annotated[Count | None, _says("Agent sessions")] = None
+
+
+class Settings(Record, frozen=True, kw_only=True):
+    """Everything that steers a run. Immutable; the command line's values are already in it."""
+
+    agent: AgentSettings = msgspec.field(default_factory=AgentSettings)
+    gates: Annotated[
+        tuple[GateSettings, ...], _says("What every task must pass, in this order; cheap ones first")
+    ] = ()
+    max_attempts: Annotated[Count, _says("Sessions that a task may use up")] = 2
+    retry_delay: Annotated[Seconds, _says("Pause before the next attempt, doubling")] = _duration(30)
+    retry_from: Annotated[
+        Literal["auto", "base"],
+        _says("auto: after a failed gate go on from the attempt's files; base: always start afresh"),
+    ] = "auto"
+    wait: Annotated[
+        Seconds | None,
+        _says("How long to wait for a usage limit or an outage; null: no limit (0 with CI set)"),
+    ] = None
+    until: Annotated[TimeOfDay | None, _says("Hand out nothing after that time of day")] = None
+    protected: Annotated[Texts, _says("Paths that no task may change")] = ()
+    tests: Annotated[Texts | None, _says("Globs of test files; null: the usual ones of every language")] = (
+        None
+    )
+    drop: Annotated[
+        Texts, _says("Paths whose changes are left out and listed, neither landed nor a failure")
+    ] = ()
+    workspace: WorkspaceSettings = msgspec.field(default_factory=WorkspaceSettings)
+    memory: MemorySettings = msgspec.field(default_factory=MemorySettings)
+    commit: CommitSettings = msgspec.field(default_factory=CommitSettings)
+    review: ReviewSettings = msgspec.field(default_factory=ReviewSettings)
+    budget: BudgetSettings = msgspec.field(default_factory=BudgetSettings)
+    sandbox: Annotated[Literal["auto", "bwrap", "none"], _says("What confines agents")] = "none"
+    canary: Annotated[
+        Literal["warn", "strict", "off"], _says("What to do about gates that stay green on broken code")
+    ] = "off"
+    notify: Annotated[Text | None, _says("A command that is given each event as JSON on standard input")] = (
+        None
+    )
+
+
+def load(file: Path, overrides: Mapping[str, object] | None = None) -> Settings:
+    """The settings of `file` with `overrides` (dotted key → value, from the command line) on top.
+
+    A missing file gives the defaults. Raises SetupError naming the file, line and key, and what is allowed.
+    """
+    document = _read(file)
+    raw = {} if document.value is None else document.value
+    if not isinstance(raw, dict):
+        raise SetupError(
+            f"{file}: expected keys and values, got {explain.found(raw)}; `agenttasks init` writes an example"
+        )
+    for dotted, value in (overrides or {}).items():
+        _set(raw, dotted.split("."), value)
+    _drop_empty(raw, Settings)
+    try:
+        settings = msgspec.convert(raw, Settings, dec_hook=explain.decode)
+        flaw = next(settings_checks.flaws(settings), None)
+    except msgspec.ValidationError as error:
+        flaw = explain.explain(error, raw, Settings)
+    if flaw is None:
+        return settings
+    if any(
+        strict_yaml.dotted(flaw.place[:end]) in (overrides or {}) for end in range(1, len(flaw.place) + 1)
+    ):
+        raise SetupError(f"command line: {flaw.message}")
+    line = document.line(flaw.place)
+    raise SetupError(f"{file}:{line}: {flaw.message}" if line else f"{file}: {flaw.message}")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of agenttasks.yaml, for editors."""
+    document = msgspec.json.schema(Settings, schema_hook=_schema)
+    kinds: list[type[Record]] = Record.__subclasses__()
+    for kind in kinds:
+        properties = document["$defs"].get(kind.__name__, {}).get("properties", {})
+        for field in msgspec.structs.fields(kind):
+            if isinstance(field.default_factory, partial) and field.default_factory.func is Seconds:
+                properties[field.encode_name]["default"] = short_duration(field.default_factory())
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": FILE_NAME, **document}
+
+
+def _read(file: Path) -> strict_yaml.Document:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(strict_yaml.MAX_BYTES + 1)
+    except FileNotFoundError:
+        data = b""
+    except OSError as error:
+        raise SetupError(f"{file}: cannot be read: {error.strerror}") from error
+    try:
+        return strict_yaml.parse(data)
+    except strict_yaml.YamlError as error:
+        raise SetupError(f"{file}:{error.line}: {error}" if error.line else f"{file}: {error}") from None
+
+
+def _set(raw: dict[str, Any], keys: list[str], value: object) -> None:
+    """Put `value` where `keys` lead; what stands in the way stays, for validation to complain about."""
+    for key in keys[:-1]:
+        if raw.get(key) is None:
+            raw[key] = {}
+        if not isinstance(raw[key], dict):
+            return
+        raw = raw[key]
+    raw[keys[-1]] = value
+
+
+def _drop_empty(raw: dict[str, Any], kind: type[msgspec.Struct]) -> None:
+    """Take out sections and lists of which nothing is left, as when all their entries are commented out."""
+    for field in msgspec.structs.fields(kind):
+        default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        value = raw.get(field.encode_name)
+        if isinstance(default, msgspec.Struct) and isinstance(value, dict):
+            _drop_empty(value, type(default))
+        elif isinstance(default, msgspec.Struct | tuple | dict) and value is None:
+            raw.pop(field.encode_name, None)
+
+
+def _schema(kind: type) -> dict[str, Any]:
+    if kind is Seconds:
+        options = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": DURATION_PATTERN}]
+        return {"anyOf": options, "description": DURATION_ALLOWED}
+    raise NotImplementedError(kind)

@@ -1,0 +1,42 @@
+"""What a git tree comparison yields. Paths are bytes: git promises nothing else about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ABSENT_MODE = "000000"
+REGULAR_MODES = frozenset({"100644", "100755"})
+SYMLINK_MODE = "120000"
+GITLINK_MODE = "160000"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path that differs between two trees; modes are git's six octal digits, objects are hex ids."""
+
+    path: bytes
+    old_mode: str
+    new_mode: str
+    old_object: str
+    new_object: str
+
+    @property
+    def added(self) -> bool:
+        return self.old_mode == ABSENT_MODE
+
+    @property
+    def deleted(self) -> bool:
+        return self.new_mode == ABSENT_MODE
+
+    @property
+    def name(self) -> str:
+        """The path for people: undecodable bytes shown as escapes."""
+        return self.path.decode("utf-8", "backslashreplace")
+
+    @property
+    def verb(self) -> str:
+        if self.added:
+            return "added"
+        if self.deleted:
+            return "deleted"
+        return "modified" if self.old_object != self.new_object else "mode changed"

@@ -1,0 +1,275 @@
+"""Disposable workspaces and clean checkouts: folders outside the user's repository that hold exactly one tree.
+
+A place is kept and moved from tree to tree; whatever else lies in it, apart from declared dependencies and
+caches, is removed. Its `.git` is a throw-away, written anew each time and never read by the runner.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+
+from .git import GitError, split
+from .repository import Repository, write_config
+from .shadow import Shadow, blob, blob_id, entries, write_blob
+from .survey import Oddity, survey, walk
+
+Role = Literal["agent", "gate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One workspace: `path` holds the files, `root` everything kept for it, `index` is the runner's own."""
+
+    role: Role
+    worker: int
+    root: Path
+    path: Path
+    index: Path
+
+    @property
+    def tmp(self) -> Path:
+        return self.root / "tmp"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The files of a workspace as a tree. `left_over` are new ignored files (folders end in `/`), not in the tree."""
+
+    tree: str
+    oddities: tuple[Oddity, ...]
+    left_over: tuple[bytes, ...]
+    empty: tuple[bytes, ...]
+
+
+def state_folder(repository: Repository) -> Path:
+    """Where this repository's workspaces lie: the user's state folder."""
+    return platformdirs.user_state_path("agenttasks") / repository.identifier
+
+
+def place(shadow: Shadow, role: Role, worker: int) -> Place:
+    root = state_folder(shadow.repository) / f"{role}-{worker}"
+    (root / "tmp").mkdir(parents=True, exist_ok=True)
+    return Place(
+        role=role,
+        worker=worker,
+        root=root,
+        path=root / shadow.repository.top.name,
+        index=shadow.git_dir / f"{role}-{worker}.index",
+    )
+
+
+def move_to(shadow: Shadow, where: Place, tree: str, keep: Collection[bytes]) -> None:
+    """Make `where` hold exactly `tree`, and besides it only what `keep` names (top-relative paths)."""
+    where.path.mkdir(parents=True, exist_ok=True)
+    try:
+        _move(shadow, where, tree, keep)
+    except (GitError, OSError):
+        # An agent can make a folder unusable in more ways than are worth undoing: begin with an empty one.
+        discard(where)
+        where.path.mkdir(parents=True)
+        _move(shadow, where, tree, ())
+
+
+def _move(shadow: Shadow, where: Place, tree: str, keep: Collection[bytes]) -> None:
+    remove(where.path / ".git")
+    shadow.git("read-tree", "--reset", "-u", tree, index=where.index, work_tree=where.path)
+    tracked = set(split(shadow.git("ls-files", "-z", index=where.index, work_tree=where.path)))
+    folders = {b""}
+    for path in tracked:
+        while path not in folders:
+            path = path.rpartition(b"/")[0]
+            if path in folders:
+                break
+            folders.add(path)
+    for kept in keep:
+        while kept := kept.rpartition(b"/")[0]:
+            folders.add(kept)
+    root = os.fsencode(where.path)
+    doomed = []
+    for path, entry, trouble in walk(where.path, keep):
+        if trouble is not None:
+            raise OSError(f"{path!r} {trouble}")
+        if entry is not None and path not in tracked and (
+            path not in folders or not entry.is_dir(follow_symlinks=False)
+        ):  # fmt: skip
+            doomed.append(path)
+    for path in doomed:
+        remove(Path(os.fsdecode(root + b"/" + path)))
+
+
+def write_git(shadow: Shadow, where: Place, head: str, branch: str, refs: bytes, *, index_of: str | None = None) -> None:
+    """Give the place a `.git` of its own: HEAD at `head` on `branch`, the tags, borrowed history, no remote.
+
+    `index_of`: a tree for its index where the files are not those of `head`.
+    """
+    repository = shadow.repository
+    folder = where.path / ".git"
+    remove(folder)
+    for name in ("objects/info", "refs/heads", "refs/tags", "info"):
+        (folder / name).mkdir(parents=True)
+    sha256 = repository.object_format != "sha1"
+    identity = repository.identity
+    config = [
+        "[core]",
+        f"\trepositoryformatversion = {1 if sha256 else 0}",
+        "\tfilemode = true",
+        "\tbare = false",
+        "\tlogallrefupdates = true",
+        "[gc]",
+        "\tauto = 0",
+    ]
+    if sha256:
+        config += ["[extensions]", f"\tobjectformat = {repository.object_format}"]
+    (folder / "config").write_text("\n".join(config) + "\n")
+    if identity is not None:
+        write_config(folder / "identity", {"user.name": identity.name, "user.email": identity.email})
+        with (folder / "config").open("a") as file:
+            file.write("[include]\n\tpath = identity\n")
+    (folder / "HEAD").write_text(f"ref: {branch}\n", errors="surrogateescape")
+    (folder / "packed-refs").write_bytes(refs + f"{head} ".encode() + os.fsencode(branch) + b"\n")
+    borrowed = (repository.common_dir / "objects", shadow.git_dir / "objects")
+    (folder / "objects/info/alternates").write_bytes(b"".join(os.fsencode(path) + b"\n" for path in borrowed))
+    if (shadow.git_dir / "shallow").exists():
+        shutil.copyfile(shadow.git_dir / "shallow", folder / "shallow")
+    shutil.copyfile(shadow.git_dir / "info/exclude", folder / "info/exclude")
+    if index_of is None:
+        shutil.copy2(where.index, folder / "index")
+    else:
+        shadow.git("read-tree", index_of, index=folder / "index", work_tree=where.path)
+
+
+def tags(repository: Repository) -> bytes:
+    """The tags in the format of a packed-refs file."""
+    return repository.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/tags/")
+
+
+def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[bytes]) -> Snapshot:
+    """Store every file of the workspace as a tree, by the ignore rules of `base_tree`.
+
+    Oddities that the base's rules ignore are left out; with any other the tree holds what could be stored,
+    and the caller keeps the workspace.
+    """
+    found = survey(where.path, skip)
+    oddities = _not_ignored(shadow, where, found.oddities)
+    with _BaseRules(shadow, where, base_tree, found.rules) as changed_rules:
+        ask = {"index": where.index, "work_tree": where.path}
+        arguments = ("--ignore-errors",) if oddities else ()
+        unlisted = [os.fsdecode(oddity.path) for oddity in oddities]
+        shadow.git(*_hiding(shadow, unlisted), "add", "-A", *arguments, accept=(0, 1, 128) if oddities else (0,), **ask)
+        left_over = split(
+            shadow.git("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory", **ask)
+        )
+        if changed_rules:
+            lines = b"".join(
+                f"{mode} {object_id}\t".encode() + path + b"\0" for path, (mode, object_id) in changed_rules.items()
+            )
+            shadow.git("update-index", "-z", "--index-info", stdin=lines, **ask)
+        tree = shadow.git("write-tree", **ask).decode().strip()
+    skipped = {path.rstrip(b"/") for path in skip}
+    extra = tuple(path for path in left_over if path.rstrip(b"/") not in skipped)
+    return Snapshot(tree, tuple(oddities), extra, found.empty)
+
+
+def _hiding(shadow: Shadow, paths: list[str]) -> tuple[str, ...]:
+    """Arguments that keep git away from files it would choke on."""
+    if not paths:
+        return ()
+    users = shadow.git_dir / "info/user-excludes"
+    special = users.with_name(f"odd-excludes-{os.getpid()}")
+    escaped = ["/" + "".join(f"\\{c}" if c in "*?[]!# \\" else c for c in path) for path in paths if "\n" not in path]
+    special.write_bytes(users.read_bytes().rstrip(b"\n") + b"\n" + os.fsencode("\n".join(escaped)) + b"\n")
+    return ("-c", f"core.excludesFile={special}")
+
+
+def _not_ignored(shadow: Shadow, where: Place, oddities: tuple[Oddity, ...]) -> list[Oddity]:
+    if not oddities:
+        return []
+    asked = b"".join(oddity.path + b"\0" for oddity in oddities)
+    ignored = set(
+        split(
+            shadow.git(
+                "check-ignore", "-z", "--stdin", stdin=asked, accept=(0, 1, 128), index=where.index, work_tree=where.path
+            )
+        )
+    )
+    return [oddity for oddity in oddities if oddity.path not in ignored]
+
+
+class _BaseRules:
+    """While it is entered, the workspace has the `.gitignore` files of the base: an agent's own could hide files.
+
+    Yields the agent's versions (path → mode and stored object), to be put into the snapshot afterwards; the
+    files themselves are put back on leaving. A deleted one needs no care: its absence hides nothing.
+    """
+
+    def __init__(self, shadow: Shadow, where: Place, base_tree: str, present: tuple[bytes, ...]) -> None:
+        self._shadow, self._where, self._base, self._present = shadow, where, base_tree, present
+        self._agents: dict[bytes, tuple[str, str]] = {}
+        self._originals: dict[Path, bytes] = {}
+
+    def __enter__(self) -> dict[bytes, tuple[str, str]]:
+        base = entries(self._shadow, self._base, self._present)
+        for path in self._present:
+            file = self._where.path / os.fsdecode(path)
+            if file.is_symlink() or not file.is_file():
+                continue
+            mode, object_id = base.get(path, ("100644", ""))
+            data = file.read_bytes()
+            if blob_id(data, self._shadow.repository.object_format) == object_id:
+                continue
+            self._agents[path] = (mode, write_blob(self._shadow, data))
+            self._originals[file] = data
+            if object_id:
+                file.write_bytes(blob(self._shadow, object_id))
+            else:
+                file.unlink()
+        return self._agents
+
+    def __exit__(self, *_: object) -> None:
+        for file, data in self._originals.items():
+            file.write_bytes(data)
+
+
+def set_aside(where: Place, name: str) -> Path:
+    """Move the workspace's files out of the way, for what could not be stored; returns where they are now."""
+    folder = where.root.parent / "kept"
+    folder.mkdir(exist_ok=True)
+    target = folder / name
+    number = 1
+    while target.exists():
+        number += 1
+        target = folder / f"{name}.{number}"
+    where.path.rename(target)
+    where.index.unlink(missing_ok=True)
+    return target
+
+
+def discard(where: Place) -> None:
+    """Throw the place's files away, whatever an agent did to them."""
+    remove(where.path)
+    where.index.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder of ours, opening folders that were made unwritable; absent is fine."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        path.unlink()
+        return
+    try:
+        shutil.rmtree(path)
+    except PermissionError:
+        for folder, _, _ in os.walk(path):
+            Path(folder).chmod(0o700)
+        shutil.rmtree(path)

@@ -1,0 +1,312 @@
+"""What an agent may do to the memory file, and what becomes of it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_texts import lines, memory_texts
+
+from pytest_agenttasks.memory_changes import MAX_ADDED, Addition, agent_changes, merge_additions
+from pytest_agenttasks.sections import parse
+
+BASE = """\
+# Project
+
+## Do Not Touch
+- src/core/
+
+## Active Task Queue
+- 017-jwt: Rotate
+
+## Completed Tasks Log
+- 2026-11-20 014-a: First
+
+## Known Issues
+- flaky clock
+
+### Windows
+- slow
+
+## Architectural Invariants
+Layers only import downwards.
+
+## Style
+- tabs
+"""
+ISSUES = ("project", "known issues")
+
+
+def changed(old: str, new: str) -> str:
+    assert BASE.count(old) == 1
+    return BASE.replace(old, new)
+
+
+def the_reason(agent: str) -> str:
+    result = agent_changes(BASE, agent)
+    assert result.additions == ()
+    (violation,) = result.violations
+    assert "may only add lines under *Known Issues*" in violation.reason
+    return f"{violation.line}: {violation.reason.partition(';')[0]}"
+
+
+def test_an_untouched_file_is_no_change() -> None:
+    result = agent_changes(BASE, BASE)
+    assert (result.additions, result.dropped, result.violations) == ((), (), ())
+
+
+def test_lines_under_known_issues_and_invariants_are_kept() -> None:
+    agent = changed("- flaky clock\n", "- flaky clock\n- new issue\n  with detail\n")
+    agent = agent.replace("downwards.\n", "downwards.\n\nNo cycles.\n")
+    result = agent_changes(BASE, agent)
+    assert result.additions == (
+        Addition(ISSUES, ("- new issue", "  with detail")),
+        Addition(("project", "architectural invariants"), ("No cycles.",)),
+    )
+    assert result.violations == ()
+
+
+def test_subsections_of_an_open_section_are_open() -> None:
+    result = agent_changes(BASE, changed("- slow\n", "- slow\n- crlf\n"))
+    assert result.additions == (Addition((*ISSUES, "windows"), ("- crlf",)),)
+
+
+def test_lines_apart_are_additions_apart() -> None:
+    result = agent_changes(BASE, changed("- flaky clock\n", "- one\n- flaky clock\n- two\n\n- three\n"))
+    assert result.additions == (Addition(ISSUES, ("- one",)), Addition(ISSUES, ("- two", "", "- three")))
+
+
+def test_an_insertion_before_an_equal_line_is_no_change_of_that_line() -> None:
+    result = agent_changes(BASE, changed("- flaky clock\n", "- flaky clock\n- flaky clock\n"))
+    assert result.violations == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            "- 017-jwt: Rotate\n",
+            "- [x] 017-jwt: Rotate\n",
+            (
+                "*Active Task Queue*: added `- [x] 017-jwt: Rotate`",
+                "*Active Task Queue*: removed `- 017-jwt: Rotate`",
+            ),
+        ),
+        ("- 2026-11-20 014-a: First\n", "", ("*Completed Tasks Log*: removed `- 2026-11-20 014-a: First`",)),
+        (
+            "014-a: First\n",
+            "014-a: First\n### Today\n- done\n",
+            ("*Completed Tasks Log*: added `### Today`", "*Completed Tasks Log*: added `- done`"),
+        ),
+    ],
+)
+def test_what_is_done_to_the_runners_sections_is_dropped(old: str, new: str, told: tuple[str, ...]) -> None:
+    result = agent_changes(BASE, changed(old, new))
+    assert (result.additions, result.violations) == ((), ())
+    assert result.dropped == told
+
+
+def test_a_long_list_of_dropped_lines_is_cut() -> None:
+    result = agent_changes(BASE, changed("- 017-jwt: Rotate\n", "- 017-jwt: Rotate\n" + "- x\n" * 50))
+    assert len(result.dropped) == 11
+    assert result.dropped[-1] == "*Active Task Queue*: 40 more changes"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("- src/core/\n", "", "4: removes or changes `- src/core/` under *Do Not Touch*"),
+        ("- src/core/\n", "- src/core/\n- x/\n", "5: adds lines under *Do Not Touch*: `- x/`"),
+        ("- src/core/\n", "- src/core/x\n", ""),
+        ("- flaky clock\n", "", "13: removes or changes `- flaky clock` under *Known Issues*"),
+        ("- flaky clock\n", "  - flaky clock\n", ""),
+        ("- tabs\n", "- tabs\n- more\n", "23: adds lines under *Style*: `- more`"),
+        ("# Project\n", "hello\n# Project\n", "1: adds lines under the top: `hello`"),
+        ("## Style\n", "## Security\n- open\n\n## Style\n", "21: adds or changes the heading *Security*"),
+        ("## Style\n", "## Fashion\n", "21: adds or changes the heading *Fashion*"),
+        ("## Style\n", "### Style\n", "21: adds or changes the heading *Style*"),
+        ("## Style\n- tabs\n", "", "21: removes, moves or hides the heading *Style*"),
+        ("- tabs\n", "- tabs\n## Last\n", "23: adds or changes the heading *Last*"),
+        (
+            "- flaky clock\n",
+            "- flaky clock\n### Do Not Touch\n",
+            "14: adds or changes the heading *Do Not Touch*",
+        ),
+        ("- flaky clock\n", "- flaky clock\n\nText\n---\n", "15: adds or changes the heading *Text*"),
+        (
+            "downwards.\n",
+            "downwards.\n---\n",
+            "19: adds or changes the heading *Layers only import downwards.*",
+        ),
+        ("- flaky clock\n", "- flaky clock\n```\n", "15: removes, moves or hides the heading *Windows*"),
+        ("- flaky clock\n", "- flaky clock\n<!--\n", "15: removes, moves or hides the heading *Windows*"),
+        (
+            "## Do Not Touch\n",
+            "<!--\n## Do Not Touch\n-->\n",
+            "3: removes, moves or hides the heading *Do Not Touch*",
+        ),
+    ],
+)
+def test_anything_else_is_a_violation_with_its_line(old: str, new: str, reason: str) -> None:
+    if reason:
+        assert the_reason(changed(old, new)) == reason
+    else:
+        assert agent_changes(BASE, changed(old, new)).violations
+
+
+def test_a_fence_left_open_at_the_very_end_is_a_violation() -> None:
+    base = "## Known Issues\n- a\n"
+    (violation,) = agent_changes(base, base + "```\n- b\n").violations
+    assert violation.line == 3
+    assert violation.reason.startswith(
+        "opens a code block or a comment without closing it under *Known Issues*"
+    )
+
+
+def test_a_heading_inside_a_code_block_of_the_base_may_not_be_moved_out_of_it() -> None:
+    base = "## Known Issues\n```\ncode\n```\n"
+    (violation,) = agent_changes(base, base.replace("code", "code\n# Do Not Touch")).violations
+    assert (violation.line, violation.reason.partition(":")[0]) == (4, "adds a heading under *Known Issues*")
+
+
+def test_a_closed_code_block_may_be_added() -> None:
+    block = "```sh\n# a comment\n\nmake\n```"
+    result = agent_changes(BASE, changed("- flaky clock\n", f"- flaky clock\n\n{block}\n"))
+    assert result.additions == (Addition(ISSUES, tuple(block.split("\n"))),)
+
+
+def test_an_open_section_inside_a_closed_one_is_open_and_the_other_way_round() -> None:
+    base = "# Do Not Touch\n## Known Issues\n- a\n### Do Not Touch\n- x/\n"
+    assert agent_changes(base, base.replace("- a\n", "- a\n- b\n")).violations == ()
+    assert agent_changes(base, base + "- y/\n").violations
+
+
+def test_line_ends_blank_lines_bom_and_trailing_spaces_are_no_change() -> None:
+    agent = "\ufeff" + BASE.replace("\n\n", "\n").replace("- tabs", "- tabs  ").replace("\n", "\r\n")
+    result = agent_changes(BASE, agent)
+    assert (result.additions, result.dropped, result.violations) == ((), (), ())
+
+
+def test_what_hides_in_an_addition_is_made_visible() -> None:
+    result = agent_changes(BASE, changed("- flaky clock\n", "- flaky clock\n- a\u202eb\x1b[8m \n"))
+    assert result.additions == (Addition(ISSUES, ("- a\\u202eb",)),)
+
+
+def test_a_heading_behind_an_escape_sequence_is_seen() -> None:
+    result = agent_changes(BASE, changed("- flaky clock\n", "- flaky clock\n\n\x1b[0m# Do Not Touch\n"))
+    assert len(result.violations) == 1
+
+
+def test_a_file_that_grows_too_much_is_refused_without_a_closer_look() -> None:
+    assert agent_changes(BASE, BASE + "x" * MAX_ADDED).violations[0].line == 23
+    assert agent_changes(BASE, BASE + "x" * (MAX_ADDED + 1)).violations[0].line == 0
+
+
+def test_creating_and_deleting_the_file_is_a_violation() -> None:
+    assert agent_changes(None, "x").violations[0].reason.startswith("creates the memory file")
+    assert agent_changes("x", None).violations[0].reason.startswith("deletes the memory file")
+    assert agent_changes(None, None).violations == ()
+
+
+# merging
+
+
+def test_additions_are_placed_on_the_current_text() -> None:
+    tip = changed("- flaky clock\n", "- flaky clock\n- of another task\n").replace("- tabs", "- spaces")
+    additions = [Addition(ISSUES, ("- mine", "  and more")), Addition((*ISSUES, "windows"), ("Text.",))]
+    merged = merge_additions(tip, additions)
+    assert merged.left_out == ()
+    assert merged.text == tip.replace("another task\n", "another task\n- mine\n  and more\n").replace(
+        "- slow\n", "- slow\n\nText.\n"
+    )
+
+
+def test_what_is_there_already_is_not_added_twice() -> None:
+    additions = [Addition(ISSUES, ("- flaky clock", "- mine", "", "- flaky clock"))]
+    once = merge_additions(BASE, additions).text
+    assert once == changed("- flaky clock\n", "- flaky clock\n- mine\n")
+    assert merge_additions(once, additions).text == once
+
+
+def test_code_blocks_are_compared_as_a_whole() -> None:
+    base = "## Known Issues\n```\na\n```\n"
+    merged = merge_additions(
+        base,
+        [Addition(("known issues",), ("```", "b", "```")), Addition(("known issues",), ("```", "a", "```"))],
+    )
+    assert merged.text == base + "\n```\nb\n```\n"
+
+
+def test_a_vanished_subsection_is_replaced_by_the_section_around_it() -> None:
+    tip = changed("### Windows\n- slow\n\n", "")
+    merged = merge_additions(tip, [Addition((*ISSUES, "windows"), ("- crlf",))])
+    assert merged.text == tip.replace("- flaky clock\n", "- flaky clock\n- crlf\n")
+
+
+def test_a_moved_section_is_found_by_its_name() -> None:
+    tip = "# Other title\n# Known Issues\n- a\n"
+    assert merge_additions(tip, [Addition(ISSUES, ("- b",))]).text == tip + "- b\n"
+
+
+def test_without_the_section_the_lines_are_left_out_and_said() -> None:
+    merged = merge_additions("# Project\n- a\n", [Addition(ISSUES, ("- b",))])
+    assert (merged.text, merged.left_out) == ("# Project\n- a\n", ("- b",))
+
+
+def test_additions_take_the_line_ends_of_the_file() -> None:
+    assert merge_additions(
+        "# Known Issues\r\n- a", [Addition(("known issues",), ("- b", "", "- c"))]
+    ).text == ("# Known Issues\r\n- a\r\n- b\r\n\r\n- c\r\n")
+
+
+# any text
+
+
+@given(memory_texts(), memory_texts())
+def test_any_two_texts_are_judged(base: str, agent: str) -> None:
+    result = agent_changes(base, agent)
+    check_merge(base, result.additions)
+    for violation in result.violations:
+        assert violation.reason.isprintable()
+
+
+@st.composite
+def edited_texts(draw: st.DrawFn) -> tuple[str, str]:
+    base = draw(memory_texts())
+    edited = base.split("\n")
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(edited)))
+        edited[at:at] = draw(st.lists(lines(), min_size=1, max_size=3))
+    return base, "\n".join(edited)
+
+
+@given(edited_texts())
+def test_what_is_kept_of_any_insertion_changes_no_structure(texts: tuple[str, str]) -> None:
+    base, agent = texts
+    check_merge(base, agent_changes(base, agent).additions)
+
+
+def check_merge(base: str, additions: tuple[Addition, ...]) -> None:
+    merged = merge_additions(base, additions)
+    before, after = parse(base), parse(merged.text)
+    assert after.outline == before.outline
+    remaining = [line.rstrip("\r\n") for line in after.lines]
+    for line in (line.rstrip("\r\n") for line in before.lines):
+        remaining = remaining[remaining.index(line) + 1 :]
+    assert merge_additions(merged.text, additions).text == merged.text
+    for old, new in zip(before.sections, after.sections, strict=True):
+        if not {"known issues", "architectural invariants"} & set(old.path):
+            assert (
+                before.lines[old.start : old.end - 1]
+                == after.lines[new.start : new.start + old.end - 1 - old.start]
+            )
+
+
+def test_hostile_texts_are_judged_in_no_time() -> None:
+    started = time.process_time()
+    for piece in ("- \n", "> ", "\n", "# !", "((", "[a]: b\n", "a\n=\n", "`", "<!--\n", "- a\n"):
+        base = "## Known Issues\n" + piece * (30_000 // len(piece))
+        agent_changes(base, base + "\n" + piece * (MAX_ADDED // len(piece) - 1))
+    assert time.process_time() - started < 10
