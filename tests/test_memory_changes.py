@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_texts import lines, memory_texts
 
 from pytest_agenttasks.memory_changes import MAX_ADDED, Addition, agent_changes, merge_additions
-from pytest_agenttasks.sections import parse
+from pytest_agenttasks.sections import Document, Section, parse
 
 BASE = """\
 # Project
@@ -298,10 +298,11 @@ def check_merge(base: str, additions: tuple[Addition, ...]) -> None:
     assert merge_additions(merged.text, additions).text == merged.text
     for old, new in zip(before.sections, after.sections, strict=True):
         if not {"known issues", "architectural invariants"} & set(old.path):
-            assert (
-                before.lines[old.start : old.end - 1]
-                == after.lines[new.start : new.start + old.end - 1 - old.start]
-            )
+            assert section_lines(after, new) == section_lines(before, old)
+
+
+def section_lines(document: Document, section: Section) -> list[str]:
+    return "".join(document.lines[section.start : section.end]).rstrip().splitlines()
 
 
 def test_hostile_texts_are_judged_in_no_time() -> None:

@@ -1,0 +1,56 @@
+"""The pytest entry point: options, and turning everything else on when --agent-tasks is given.
+
+Imported by every pytest run of the environment: nothing heavy may be imported here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+OPTIONS: tuple[tuple[str, str, str, str], ...] = (
+    ("--agent-config", "FILE", "settings file (default: agenttasks.yaml in the repository's top folder)", ""),
+    ("--agent", "NAME", "claude, command, replay, or one that a plugin registers", "agent.name"),
+    ("--agent-max-attempts", "N", "sessions that a task may use up (default: 2)", "max_attempts"),
+    ("--agent-retry-delay", "S", "pause before the next attempt, doubling (default: 30)", "retry_delay"),
+    ("--agent-budget-usd", "X", "hand out no more tasks after spending this much", "budget.usd"),
+    ("--agent-max-sessions", "N", "hand out no more tasks after this many sessions", "budget.sessions"),
+    ("--agent-wait", "T", "longest wait for a usage limit or an outage (default: no limit; 0 with CI set)", "wait"),
+    ("--agent-until", "HH:MM", "hand out nothing after that time", "until"),
+    ("--agent-review-every", "N", "stop for a human after N landed tasks", "review.every_tasks"),
+)
+"""Flag, metavar, help, and the key in agenttasks.yaml that it overrides."""
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    group = parser.getgroup("agenttasks", "agent tasks as tests")
+    group.addoption(
+        "--agent-tasks", metavar="PATH", default=None, help="run the queue in this folder; ordinary tests are not collected"
+    )
+    for flag, metavar, text, _ in OPTIONS:
+        group.addoption(flag, metavar=metavar, default=None, help=text)
+    pluginmanager.register(Typed(parser), "agenttasks-typed")
+
+
+class Typed:
+    """Holds the parser, to tell what was typed on the command line from the project's addopts."""
+
+    def __init__(self, parser: pytest.Parser) -> None:
+        self.parser = parser
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from . import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    if config.getoption("agent_tasks", None) and not config.option.help:
+        from .integration.activation import activate
+
+        activate(config, within_run="AGENTTASKS_ACTIVE" in os.environ)
+    return (yield)

@@ -1,0 +1,127 @@
+"""Everything that is looked at before anything is spent. Each finding names the command that mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from . import gates, landing
+from .agents import preflight as agent_preflight
+from .bookkeeping import commit_queue
+from .checkout import environment
+from .git import GitError
+from .journal import RunStarted
+from .orphans import end_orphans
+from .outcome import SetupError
+from .queue import Queue, ensure_folders
+from .repository import Repository, refuse_dirty, refuse_unusable
+from .run import Run, agent_environment, memory_of, rules_of
+from .workspace import place, state_folder
+
+LOW_DISK = 200 * 1024 * 1024
+"""Bytes that must be free where workspaces and attempts are kept."""
+
+
+@contextmanager
+def run_lock(repository: Repository, queue: Queue) -> Iterator[None]:
+    """Held while a run goes on; raises SetupError naming the process that holds it already."""
+    file = repository.home / "run.lock"
+    owner = repository.home / "run.json"
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise SetupError(
+            f"{repository.top}: another run is using this repository ({_describe(owner)}); wait for it, or stop it with Ctrl-C "
+            "in its terminal"
+        ) from None
+    try:
+        owner.write_text(json.dumps({"pid": os.getpid(), "queue": str(queue.pending), "started": time.time()}))
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _describe(owner: Path) -> str:
+    try:
+        known = json.loads(owner.read_text())
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(known["started"]))
+        return f"process {known['pid']}, queue {known['queue']}, since {since}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "its process is not known"
+
+
+def check(run: Run, say: Callable[[str], None]) -> None:
+    """Make sure that a run can start, after mending what a crashed one left. Raises SetupError."""
+    for program in run.journal.history.programs:
+        if end_orphans(program.pid, program.started):
+            say(f"ended process {program.pid}, left over from a run that was killed")
+    if line := landing.recover(run.shadow, run.journal):
+        say(line)
+    refuse_unusable(run.repository)
+    refuse_dirty(run.repository, run.queue.relative if run.queue.tracked else None)
+    _refuse_full_disk(run)
+    if not run.settings.gates:
+        raise SetupError(
+            f"{run.settings_file}: no gate: nothing would be verified; `agenttasks init` writes the gates it finds, or add "
+            "e.g.\n  gates:\n    - {name: tests, run: npm test}"
+        )
+    tip = run.repository.tip()
+    tree = run.repository.tree_of(tip)
+    run.provider.refuse_unusable(tree)
+    rules_of(run.settings, run.queue, memory_of(run.shadow, tree, run.settings.memory.file))
+    _check_agent(run, say)
+    ensure_folders(run.queue)
+    if committed := commit_queue(run):
+        say(f"committed the queue's new and edited files as {committed[:10]}")
+        tip = run.repository.tip()
+        tree = run.repository.tree_of(tip)
+    run.journal.write(RunStarted(pid=os.getpid(), queue=run.queue.relative, branch=run.branch))
+    red = gates.green_base(run, run.settings.gates, tree, tip)
+    if red is not None:
+        raise SetupError(gates.explain_red_base(run, red))
+
+
+def _check_agent(run: Run, say: Callable[[str], None]) -> None:
+    settings = run.settings.agent
+    where = place(run.shadow, "agent", run.worker)
+    found = environment(
+        run.repository, where, os.environ, passed=agent_environment(run.settings), extra=settings.env
+    )
+    described = agent_preflight(settings, found.variables)
+    if described is None:
+        if not run.extensions.knows_agent(settings.name):
+            raise SetupError(
+                f"{run.settings_file}: no agent named `{settings.name}`; use claude, command or replay, or install the plugin "
+                "that registers it"
+            )
+    elif described:
+        say(described)
+
+
+def _refuse_full_disk(run: Run) -> None:
+    for folder in (run.repository.common_dir, state_folder(run.repository)):
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if free < LOW_DISK:
+            raise SetupError(f"{folder}: only {free // 1024 // 1024} MB free; make room before a run")
+
+
+def landed_commit(run: Run, name: str) -> str | None:
+    """The commit that landed this task and is still part of the branch, None when there is none."""
+    landed = run.journal.history.landed.get(name)
+    if landed is None:
+        return None
+    try:
+        run.repository.git("merge-base", "--is-ancestor", landed.commit, "HEAD")
+    except GitError:
+        return None
+    return landed.commit
