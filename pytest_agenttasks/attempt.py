@@ -190,7 +190,7 @@ def _session(run: Run, this: Attempt, where: Place, prompt: Prompt, timeout: flo
     settings, front = run.settings.agent, this.task.front
     limit = min(front.timeout or settings.timeout, timeout or float("inf"))
     found = environment(
-        run.repository, where, os.environ, passed=agent_environment(run.settings, os.environ), extra=settings.env
+        run.repository, where, os.environ, passed=agent_environment(run.settings), extra=settings.env
     )
     workspace = AgentWorkspace(
         path=where.path,

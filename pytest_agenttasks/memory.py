@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .printable import one_line
+from .printable import one_line, printable
 from .sections import Document, Section, parse
 
 DO_NOT_TOUCH = "do not touch"
@@ -139,7 +139,13 @@ def _protected_path(entry: str) -> tuple[str, str]:
     path = (match[1] or match[2]).strip().removeprefix("./")
     if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path) or ".." in path.split("/"):
         return "", "leaves the repository; write a path relative to its top folder, without `..`"
-    if not path.strip("./") or path.startswith("!") or "\\" in path or "](" in path or not path.isprintable():
+    if (
+        not path.strip("./")
+        or path.startswith("!")
+        or "\\" in path
+        or "](" in path
+        or path != printable(path)
+    ):
         return "", "is no path; write a path, a folder ending in `/` or a glob, with forward slashes"
     return path, ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import dropwhile, groupby, zip_longest
 
 from .memory import COMPLETED_LOG, DO_NOT_TOUCH, TASK_QUEUE, Edited, is_do_not_touch
 from .printable import one_line, printable
@@ -96,7 +96,10 @@ def agent_changes(base: str | None, agent: str | None) -> AgentMemory:
                 _violation(line + 1, f"removes or changes `{one_line(text, 80)}` under {old.place}")
             )
         for first, last in _runs(after, added):
-            lines = tuple(printable(line).rstrip() for line in after.lines[first : last + 1])
+            shown = [printable(line).rstrip() for line in after.lines[first : last + 1]]
+            lines = tuple(dropwhile(lambda line: not line, shown))
+            if not lines:
+                continue
             problem = _structure_problem(lines) if owner in OPEN_SECTIONS else "adds lines"
             if problem:
                 reason = f"{problem} under {old.place}: `{one_line(lines[0], 80)}`"
@@ -113,24 +116,16 @@ def merge_additions(text: str, additions: Iterable[Addition]) -> Edited:
     is no section any more.
     """
     left_out: list[str] = []
-    for addition in additions:
+    for path, group in groupby(additions, key=lambda addition: addition.path):
+        chunks = [chunk for addition in group for chunk in _chunks(addition.lines)]
         document = parse(text)
-        section = _target(document, addition.path)
-        if section is None:
-            left_out += addition.lines
-            continue
-        present = [line.strip() for line in document.lines[section.content : section.end] if line.strip()]
-        new_lines: list[str] = []
-        for chunk in _chunks(addition.lines):
-            if not _contains(present, [line.strip() for line in chunk if line.strip()]):
-                new_lines += chunk
-        while new_lines and not new_lines[-1].strip():
-            new_lines.pop()
-        edited = document.appended(section, new_lines) if new_lines else text
-        if edited is None:
-            left_out += addition.lines
-        else:
+        section = _target(document, path)
+        new_lines = _new_lines(document, section, chunks) if section else []
+        edited = document.appended(section, new_lines) if section and new_lines else None
+        if edited is not None:
             text = edited
+        elif section is None or new_lines:
+            left_out += [line for chunk in chunks for line in chunk]
     return Edited(text, tuple(left_out))
 
 
@@ -219,8 +214,31 @@ def _chunks(lines: Sequence[str]) -> list[list[str]]:
     return [list(lines[start:end]) for start, end in zip(starts, ends, strict=True)]
 
 
+def _new_lines(document: Document, section: Section, chunks: Iterable[list[str]]) -> list[str]:
+    """The lines of those chunks that are not in the section yet."""
+    present = [line.strip() for line in document.lines[section.content : section.end] if line.strip()]
+    known = set(present)
+    new_lines: list[str] = []
+    for chunk in chunks:
+        wanted = [line.strip() for line in chunk if line.strip()]
+        if known.issuperset(wanted) and _contains(present, wanted):
+            continue
+        present += wanted
+        known.update(wanted)
+        if new_lines and new_lines[-1].strip() and not (_is_item(new_lines[-1]) and _is_item(chunk[0])):
+            new_lines.append("")
+        new_lines += chunk
+    while new_lines and not new_lines[-1].strip():
+        new_lines.pop()
+    return new_lines
+
+
 def _contains(lines: list[str], wanted: list[str]) -> bool:
     return any(lines[n : n + len(wanted)] == wanted for n in range(len(lines) - len(wanted) + 1))
+
+
+def _is_item(line: str) -> bool:
+    return line.startswith(("- ", "* ", "+ "))
 
 
 def _heading_violation(old: _Part | None, new: _Part | None, old_parts: Sequence[_Part]) -> MemoryViolation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from .queue import Queue
 from .repository import Repository
 from .scope import Rules
 from .settings import FILE_NAME, GateSettings, Settings
-from .shadow import Shadow, blob, entries, prepare
+from .shadow import Shadow, Store, blob, entries, prepare
 from .supervisor import Finished, Supervisor
 from .task import Task
 from .trees import SYMLINK_MODE, Change
@@ -114,15 +114,15 @@ class Memory:
     text: str | None
 
 
-def memory_of(shadow: Shadow, tree: str, file: str) -> Memory:
+def memory_of(store: Store, tree: str, file: str) -> Memory:
     """Read the memory file of a tree; `text` is None where there is none."""
     path = os.fsencode(file)
     for _ in range(5):
-        found = entries(shadow, tree, [path]).get(path)
+        found = entries(store, tree, [path]).get(path)
         if found is None or found[0] == "040000":
             return Memory(path, None)
         mode, object_id = found
-        data = blob(shadow, object_id)
+        data = blob(store, object_id)
         if mode != SYMLINK_MODE:
             try:
                 return Memory(path, data.decode("utf-8"))
@@ -151,7 +151,7 @@ def rules_of(run_settings: Settings, queue: Queue, memory: Memory, settings_file
     )
 
 
-def agent_environment(settings: Settings, source: Mapping[str, str]) -> tuple[str, ...]:
+def agent_environment(settings: Settings) -> tuple[str, ...]:
     """The variables that the agent may see although they look like secrets: its own login."""
     own = ("ANTHROPIC_*", "CLAUDE_*") if settings.agent.name == "claude" else ()
     return (*own, *settings.agent.env_pass)

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from .git import DEAF, GitError, git, split
 from .repository import Repository, write_config
@@ -34,6 +35,12 @@ _FIXED = {
     "core.logallrefupdates": "false",
     "advice.addembeddedrepo": "false",
 }
+
+
+class Store(Protocol):
+    """A repository to read objects from: the user's or the private one."""
+
+    def git(self, *args: str) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,22 +145,22 @@ def patch(shadow: Shadow, old: str, new: str) -> bytes:
     )  # fmt: skip
 
 
-def entries(shadow: Shadow, tree: str, paths: Iterable[bytes]) -> dict[bytes, tuple[str, str]]:
+def entries(store: Store, tree: str, paths: Iterable[bytes]) -> dict[bytes, tuple[str, str]]:
     """Mode and object id of those of `paths` that `tree` holds (a folder is 040000)."""
     wanted = [os.fsdecode(path) for path in paths]
     if not wanted:
         return {}
     found: dict[bytes, tuple[str, str]] = {}
     for start in range(0, len(wanted), 500):
-        for entry in split(shadow.git("ls-tree", "-z", tree, "--", *wanted[start : start + 500])):
+        for entry in split(store.git("ls-tree", "-z", tree, "--", *wanted[start : start + 500])):
             head, _, path = entry.partition(b"\t")
             mode, _, object_id = head.decode("ascii").split(" ")
             found[path] = (mode, object_id)
     return found
 
 
-def blob(shadow: Shadow, object_id: str) -> bytes:
-    return shadow.git("cat-file", "blob", object_id)
+def blob(store: Store, object_id: str) -> bytes:
+    return store.git("cat-file", "blob", object_id)
 
 
 def write_blob(shadow: Shadow, data: bytes) -> str:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from markdown_texts import memory_texts
 
 from pytest_agenttasks.memory import Completed, protected_paths, record_completed, update_queue
+from pytest_agenttasks.printable import one_line
 from pytest_agenttasks.sections import parse
 
 DAY = date(2026, 11, 22)
@@ -135,7 +136,7 @@ def test_an_empty_section_protects_nothing(text: str) -> None:
 def test_any_text_has_protected_paths_inside_the_repository(text: str) -> None:
     paths, problems = protected_paths(text)
     assert not any(path.startswith("/") or ".." in path.split("/") for path in paths)
-    assert all(problem.isprintable() for problem in problems)
+    assert all(problem == one_line(problem, 1000) for problem in problems)
 
 
 # Completed Tasks Log

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from markdown_texts import lines, memory_texts
 
 from pytest_agenttasks.memory_changes import MAX_ADDED, Addition, agent_changes, merge_additions
+from pytest_agenttasks.printable import one_line
 from pytest_agenttasks.sections import Document, Section, parse
 
 BASE = """\
@@ -194,6 +195,12 @@ def test_what_hides_in_an_addition_is_made_visible() -> None:
     assert result.additions == (Addition(ISSUES, ("- a\\u202eb",)),)
 
 
+def test_lines_with_nothing_to_see_are_no_addition() -> None:
+    result = agent_changes(BASE, changed("- flaky clock\n", "- flaky clock\n\x1b[0m\n\x1b[0m\n- a\n"))
+    assert result.additions == (Addition(ISSUES, ("- a",)),)
+    assert agent_changes(BASE, changed("- tabs\n", "- tabs\n\x1b[0m\n")).violations == ()
+
+
 def test_a_heading_behind_an_escape_sequence_is_seen() -> None:
     result = agent_changes(BASE, changed("- flaky clock\n", "- flaky clock\n\n\x1b[0m# Do Not Touch\n"))
     assert len(result.violations) == 1
@@ -239,6 +246,26 @@ def test_code_blocks_are_compared_as_a_whole() -> None:
     assert merged.text == base + "\n```\nb\n```\n"
 
 
+def test_paragraphs_of_several_additions_stay_apart() -> None:
+    additions = [
+        Addition(ISSUES, ("One.",)),
+        Addition(ISSUES, ("- a",)),
+        Addition(ISSUES, ("- b",)),
+        Addition(ISSUES, ("Two.", "three.")),
+    ]
+    assert (
+        merge_additions("# Known Issues\n", additions).text
+        == "# Known Issues\n\nOne.\n\n- a\n- b\n\nTwo.\nthree.\n"
+    )
+
+
+def test_link_definitions_are_lines_like_others() -> None:
+    addition = Addition(("known issues",), ("[1]: https://example.org",))
+    assert (
+        merge_additions("# Known Issues\n", [addition]).text == "# Known Issues\n\n[1]: https://example.org\n"
+    )
+
+
 def test_a_vanished_subsection_is_replaced_by_the_section_around_it() -> None:
     tip = changed("### Windows\n- slow\n\n", "")
     merged = merge_additions(tip, [Addition((*ISSUES, "windows"), ("- crlf",))])
@@ -269,7 +296,7 @@ def test_any_two_texts_are_judged(base: str, agent: str) -> None:
     result = agent_changes(base, agent)
     check_merge(base, result.additions)
     for violation in result.violations:
-        assert violation.reason.isprintable()
+        assert violation.reason == one_line(violation.reason, 1000)
 
 
 @st.composite
@@ -303,6 +330,15 @@ def check_merge(base: str, additions: tuple[Addition, ...]) -> None:
 
 def section_lines(document: Document, section: Section) -> list[str]:
     return "".join(document.lines[section.start : section.end]).rstrip().splitlines()
+
+
+def test_thousands_of_separate_additions_are_merged_in_no_time() -> None:
+    started = time.process_time()
+    base = "## Known Issues\n" + "- a\n- b\n" * 1000
+    result = agent_changes(base, base.replace("- b", "- b\n- new"))
+    assert len(result.additions) == 1000
+    assert merge_additions(base, result.additions).text == base + "- new\n"
+    assert time.process_time() - started < 10
 
 
 def test_hostile_texts_are_judged_in_no_time() -> None:

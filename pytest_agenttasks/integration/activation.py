@@ -13,7 +13,9 @@ from ..outcome import SetupError
 from ..plugin import OPTIONS, Typed
 from ..queue import open_queue
 from ..repository import discover
+from .protocol import Protocol
 from .session import QueueSession
+from .terminal import Terminal
 
 TYPED_ONLY = (
     "numprocesses", "maxprocesses", "tx", "dist", "distload", "px", "maxfail", "keyword", "markexpr", "deselect", "lf",
@@ -47,7 +49,9 @@ def activate(config: pytest.Config, *, within_run: bool) -> None:
     except SetupError as error:
         raise pytest.UsageError(str(error)) from error
     config.args[:] = _arguments(config, session, typed)
-    config.pluginmanager.register(session, "agenttasks-session")
+    terminal = Terminal(config, session)
+    config.pluginmanager.register(terminal, "agenttasks-terminal")
+    config.pluginmanager.register(Protocol(session, terminal), "agenttasks-protocol")
 
 
 def _typed(config: pytest.Config) -> argparse.Namespace:

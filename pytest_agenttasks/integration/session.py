@@ -1,0 +1,255 @@
+"""The state of one pytest run of a queue, and the core's calls on behalf of its items."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from .. import attempt as attempt_module
+from ..bookkeeping import commit_queue, give_up
+from ..durations import format_duration
+from ..git import split
+from ..lint import lint
+from ..outcome import Kind, Outcome, SetupError
+from ..plan import order
+from ..preflight import landed_commit
+from ..printable import printable
+from ..queue import Queue, names, task_files
+from ..repository import Repository
+from ..retry import Decision, Final, Standing, decide
+from ..run import Run, memory_of, rules_of
+from ..settings import Settings
+from ..summary import Row
+from ..task import Task, read
+from .collection import TaskItem, skip
+
+
+@dataclass
+class Progress:
+    """What has become of one task in this run."""
+
+    task: Task
+    outcomes: list[Outcome] = field(default_factory=list)
+    attempts: list[attempt_module.Attempt] = field(default_factory=list)
+    charged: list[Outcome] = field(default_factory=list)
+    free: int = 0
+    waited: float = 0.0
+
+
+class QueueSession:
+    """Opened when the option is given; `run` is there once the loop has started."""
+
+    def __init__(
+        self, config: pytest.Config, repository: Repository, queue: Queue, settings: Settings, settings_file: Path
+    ) -> None:
+        self.config = config
+        self.repository = repository
+        self.queue = queue
+        self.settings = settings
+        self.settings_file = settings_file
+        self.run: Run | None = None
+        self.progress: dict[str, Progress] = {}
+        self.rows: dict[str, Row] = {}
+        self.started = time.monotonic()
+        self.sessions = 0
+        self.landed = 0
+        self.spent = 0.0
+        self.notes: list[str] = []
+        self._tasks = self._read_tasks()
+
+    def tasks(self) -> Sequence[Task]:
+        return self._tasks
+
+    def _read_tasks(self) -> list[Task]:
+        tasks = [read(path) for path in task_files(self.queue.pending)]
+        tip = self.repository.tip()
+        memory = memory_of(self.repository, tip, self.settings.memory.file)
+        rules = rules_of(self.settings, self.queue, memory)
+        listed = split(self.repository.git("ls-tree", "-r", "-z", "--name-only", tip))
+        problems = lint(
+            tasks,
+            done=names(self.queue.done),
+            failed=names(self.queue.failed),
+            base_paths=[path.decode("utf-8", "surrogateescape") for path in listed],
+            rules=rules,
+        )
+        checked = [replace(task, problems=tuple(problems.get(task.path, task.problems))) for task in tasks]
+        self._rules = rules
+        for task in checked:
+            for tag in task.front.tags:
+                self.config.addinivalue_line("markers", f"{tag}: tag of agent tasks")
+        by_name = {task.name: task for task in checked}
+        ordered = order([task.name for task in checked], {t.name: t.front.depends_on for t in checked})
+        return [by_name[name] for name in ordered] if len(by_name) == len(checked) else checked
+
+    def prepare(self, item: TaskItem) -> None:
+        """Skip a task that is blocked or held. Called in the setup phase."""
+        assert self.run is not None
+        task = item.task
+        if task.refused:
+            return
+        commit = landed_commit(self.run, task.name)
+        if commit is not None:
+            reason = (
+                f"its commit {commit[:10]} was reverted; `agenttasks requeue {task.name} -m WHY` runs it again"
+            )
+            self._skipped(item, Kind.HELD, reason)
+        waiting = [name for name in task.front.depends_on if name not in names(self.queue.done)]
+        if waiting:
+            self._skipped(item, Kind.BLOCKED, f"waits for {', '.join(waiting)}, which has not landed")
+
+    def _skipped(self, item: TaskItem, kind: Kind, reason: str) -> None:
+        self.rows[item.task.name] = Row(item.task.name, kind, 0, 0.0, None, None, reason)
+        item.user_properties[:] = [("outcome", kind.value), ("attempts", "0")]
+        skip(kind, reason)
+
+    def attempt(self, item: TaskItem) -> Outcome:
+        """One attempt of the item's task, with its text as it is now."""
+        run = self.run
+        assert run is not None
+        task = self._frozen(item)
+        progress = self.progress.setdefault(task.name, Progress(task))
+        if task.refused:
+            lines = [f"{task.path.name}:{p.line}: {p.message}" for p in task.problems if not p.hint]
+            outcome = Outcome(
+                Kind.REFUSED,
+                f"{len(lines)} problem{'s' * (len(lines) > 1)} in the task file; nothing was spent",
+                evidence="\n".join(lines),
+                advice=f"mend the file in {self.queue.failed}, then move it back to pending",
+            )
+            run.events.write("task-refused", task=task.name, problems="; ".join(lines))
+        else:
+            this = attempt_module.attempt(run, task, progress.charged, self._timeout())
+            assert this.outcome is not None
+            outcome = this.outcome
+            progress.attempts.append(this)
+            self._count(this)
+        progress.outcomes.append(outcome)
+        if outcome.kind.charged:
+            progress.charged.append(outcome)
+        return outcome
+
+    def _frozen(self, item: TaskItem) -> Task:
+        run = self.run
+        assert run is not None
+        task = read(item.task.path) if item.task.path.exists() else item.task
+        if task.data == item.task.data:
+            return item.task
+        commit_queue(run)
+        problems = lint([task], done=names(self.queue.done), failed=(), base_paths=(), rules=self._rules, known=self._names())
+        item.task = replace(task, problems=tuple(problems.get(task.path, task.problems)))
+        return item.task
+
+    def _names(self) -> set[str]:
+        return {task.name for task in self._tasks}
+
+    def _timeout(self) -> float | None:
+        typed = getattr(self.config.option, "timeout", None)
+        return float(typed) if typed else None
+
+    def _count(self, this: attempt_module.Attempt) -> None:
+        if this.agent is not None:
+            self.sessions += 1
+            self.spent += this.agent.cost_usd or 0.0
+        if this.outcome is not None and this.outcome.landed:
+            self.landed += 1
+
+    def decide(self, item: TaskItem) -> Decision:
+        """What follows the last outcome of the item's task."""
+        run = self.run
+        assert run is not None
+        progress = self.progress[item.task.name]
+        outcome = progress.outcomes[-1]
+        if outcome.kind.charged or outcome.landed:
+            progress.free = 0
+        standing = Standing(
+            charged=run.journal.history.charged.get(item.task.name, 0),
+            max_attempts=item.task.front.max_attempts or self.settings.max_attempts,
+            free=progress.free,
+            waited=progress.waited,
+        )
+        if not outcome.kind.charged:
+            progress.free += 1
+        return decide(outcome, standing, retry_delay=self.settings.retry_delay, wait=self.settings.wait)
+
+    def finish(self, item: TaskItem, decision: Decision) -> None:
+        """Record a task's last outcome, and move its file when it is given up."""
+        run = self.run
+        assert run is not None
+        progress = self.progress[item.task.name]
+        outcome = progress.outcomes[-1]
+        if isinstance(decision, Final) and decision.give_up:
+            note = give_up(run, item.task)
+            if note:
+                self.notes.append(note)
+        self.rows[item.task.name] = Row(
+            item.task.name,
+            outcome.kind,
+            len(progress.attempts),
+            sum(this.seconds for this in progress.attempts),
+            self._cost(progress),
+            outcome.commit,
+            outcome.summary,
+        )
+
+    def _cost(self, progress: Progress) -> float | None:
+        costs = [this.agent.cost_usd for this in progress.attempts if this.agent and this.agent.cost_usd is not None]
+        return sum(costs) if costs else None
+
+    def properties(self, item: TaskItem) -> list[tuple[str, object]]:
+        """The JUnit properties of the contract."""
+        progress = self.progress[item.task.name]
+        found: list[tuple[str, object]] = [
+            ("outcome", progress.outcomes[-1].kind.value),
+            ("attempts", str(len(progress.attempts))),
+        ]
+        for number, outcome in enumerate(progress.outcomes, 1):
+            found.append((f"attempt.{number}", printable(f"{outcome.kind}: {outcome.summary}")))
+        if commit := progress.outcomes[-1].commit:
+            found.append(("commit", commit))
+        if (cost := self._cost(progress)) is not None:
+            found.append(("cost_usd", f"{cost:.4f}"))
+        last = next((this for this in reversed(progress.attempts) if this.agent is not None), None)
+        if last is not None and last.agent is not None:
+            if last.agent.turns is not None:
+                found.append(("turns", str(last.agent.turns)))
+            if last.agent.session:
+                found.append(("session", printable(last.agent.session)))
+        found.append(("log", str(self.queue.logs / item.task.name)))
+        return found
+
+    def limit_reached(self) -> str | None:
+        """Why no further task may be handed out, None while there is no reason."""
+        budget = self.settings.budget
+        if budget.usd is not None and self.spent >= budget.usd:
+            return f"the budget of {budget.usd:.2f} USD is spent ({self.spent:.2f} USD)"
+        if budget.sessions is not None and self.sessions >= budget.sessions:
+            return f"{self.sessions} sessions have been used, the most allowed"
+        every = self.settings.review.every_tasks
+        if every is not None and self.landed >= every:
+            return f"{self.landed} tasks have landed: time for a review (`git log`, then start again)"
+        if self.settings.until is not None and self._past(self.settings.until):
+            return f"it is past {self.settings.until}"
+        return None
+
+    def _past(self, clock: str) -> bool:
+        """Whether the next `clock` after the run's start lies behind us."""
+        hour, minute = map(int, clock.split(":"))
+        now = datetime.datetime.now()
+        began = now - datetime.timedelta(seconds=time.monotonic() - self.started)
+        end = began.replace(hour=hour, minute=minute, second=0, microsecond=0)
+        if end <= began:
+            end += datetime.timedelta(days=1)
+        return now >= end
+
+    def describe(self) -> str:
+        return f"{len(self._tasks)} tasks in {self.queue.pending}, {format_duration(time.monotonic() - self.started)}"
+
+
+def stop_from(error: SetupError) -> str:
+    return printable(str(error))
