@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,7 +191,7 @@ def _load(where: Place) -> Manifest | None:
         return Manifest("unreadable", (), {})
 
 
-def _listing(where: Place, roots: tuple[bytes, ...], caches: tuple[bytes, ...]) -> Mapping[bytes, tuple[int, int, int, int]]:
+def _listing(where: Place, roots: tuple[bytes, ...], caches: tuple[bytes, ...]) -> dict[bytes, tuple[int, int, int, int]]:
     found: dict[bytes, tuple[int, int, int, int]] = {}
     top = os.fsencode(where.path)
 

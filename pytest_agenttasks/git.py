@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
@@ -88,7 +88,18 @@ def git(
     return stdout
 
 
-def _execute(wrapper: Git, command: list[str], env: Mapping[str, str], source: Any) -> tuple[int, bytes, str]:
+class _Answer(NamedTuple):
+    status: int
+    stdout: bytes
+    stderr: str
+
+
+def _as_bytes(value: object) -> bytes:
+    """GitPython's type depends on its arguments in a way that its annotations do not tell."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+
+
+def _execute(wrapper: Git, command: list[str], env: Mapping[str, str], source: Any) -> _Answer:
     status, stdout, stderr = wrapper.execute(
         command,
         istream=source,
@@ -98,8 +109,7 @@ def _execute(wrapper: Git, command: list[str], env: Mapping[str, str], source: A
         strip_newline_in_stdout=False,
         env=dict(env),
     )
-    text = stderr.decode("utf-8", "replace") if isinstance(stderr, bytes) else stderr
-    return int(status), stdout if isinstance(stdout, bytes) else stdout.encode(), text
+    return _Answer(int(status), _as_bytes(stdout), _as_bytes(stderr).decode("utf-8", "replace"))
 
 
 class _input:

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ TICK = 0.25  # seconds; the reaper gives a sign of life as often
 SILENCE = 80  # ticks without one after which it counts as lost
 _FAREWELL = 15.0  # seconds for it to end everything and itself; its sweep takes 10 at most
 
+_lingering: list[subprocess.Popen[bytes]] = []  # reapers that could not end everything, and still try
+
 
 class Lost(Exception):
     """The reaper can no longer be talked to; the text says why."""
@@ -28,6 +31,7 @@ class Lifeline:
     """One reaper process. It lives until `leave`, or until this process is gone."""
 
     def __init__(self) -> None:
+        _lingering[:] = [process for process in _lingering if process.poll() is None]
         self._line, theirs = socket.socketpair()
         try:
             with theirs:
@@ -75,21 +79,33 @@ class Lifeline:
 
         May be called again, above all when an interrupt cut it short: the reaper goes on meanwhile.
         """
-        with contextlib.suppress(OSError):  # closed already
-            self._line.shutdown(socket.SHUT_RDWR)  # reaches it even if a forked copy holds the line open
-        self._line.close()
+        with contextlib.suppress(OSError):  # it is gone
+            self._line.shutdown(socket.SHUT_WR)  # reaches it even if a forked copy holds the line open
+        deadline = time.monotonic() + _FAREWELL
+        with contextlib.suppress(TimeoutError, ConnectionResetError):
+            while (left := deadline - time.monotonic()) > 0:
+                self._line.settimeout(left)
+                if not self._line.recv(1 << 16):
+                    break
+        assert self.process.stderr is not None
+        complaint = self.process.stderr.read() or b""
         try:
-            _, complaint = self.process.communicate(timeout=_FAREWELL)
+            self.process.wait(timeout=1)
         except subprocess.TimeoutExpired:
-            orphans.end_all(lambda: orphans.descendants(self.process.pid))
-            self.process.kill()
-            _, complaint = self.process.communicate()
+            if complaint:  # it knows, and goes on trying
+                _lingering.append(self.process)
+            else:
+                orphans.end_all(lambda: orphans.descendants(self.process.pid))
+                self.process.kill()
+                self.process.wait()
+        self.process.stderr.close()
+        self._line.close()
         self.watch.end()
-        return complaint.decode(errors="replace").split("\n") if complaint else []
+        return complaint.decode(errors="replace").splitlines()
 
 
 def _start(line: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-I", "-S", REAPER, str(line), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -100,3 +116,6 @@ def _start(line: int) -> subprocess.Popen[bytes]:
         # What its Python may need to load; secrets are none of its business.
         env={name: value for name, value in os.environ.items() if name.startswith(("LD_", "DYLD_"))},
     )
+    assert process.stderr is not None
+    os.set_blocking(process.stderr.fileno(), False)
+    return process

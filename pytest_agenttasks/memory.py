@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .printable import one_line, printable
@@ -31,18 +31,18 @@ _TEXT_BLOCKS = frozenset({"paragraph_open", "fence", "code_block", "blockquote_o
 class Completed:
     """A landed task, for the log."""
 
-    day: datetime.date
+    date: datetime.date
     name: str
     title: str
 
     @property
     def entry(self) -> str:
-        return f"{self.day.isoformat()} {_entry(self.name, self.title)}"
+        return f"{self.date.isoformat()} {_entry(self.name, self.title)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """A new text of the memory file, and the lines that found no place in it."""
+    """A new text of the memory file, and the entries that are not in it (any more)."""
 
     text: str
     left_out: tuple[str, ...] = ()
@@ -106,16 +106,16 @@ def record_completed(text: str, entries: Sequence[Completed], limit: int) -> Edi
     return Edited(text, tuple(new)) if edited is None else Edited(edited, left_out)
 
 
-def update_queue(text: str, pending: Sequence[tuple[str, str]]) -> str:
+def update_queue(text: str, pending: Callable[[], Sequence[tuple[str, str]]]) -> str:
     """Make the list in the *Active Task Queue* say the `pending` tasks (name, title); prose there stays.
 
-    Without such a section the text stays as it is.
+    Without such a section the text stays as it is, and `pending` is not called.
     """
     document = parse(text)
     section = document.section(TASK_QUEUE)
     if section is None:
         return text
-    entries = [f"- {_entry(name, title)}" for name, title in pending] or [f"- {_NO_TASKS}"]
+    entries = [f"- {_entry(name, title)}" for name, title in pending()] or [f"- {_NO_TASKS}"]
     lists = [b for b in document.blocks if b.is_list and section.content <= b.start < section.end]
     if not lists:
         return document.appended(section, entries) or text

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, groupby, zip_longest
 
-from .memory import COMPLETED_LOG, DO_NOT_TOUCH, TASK_QUEUE, Edited, is_do_not_touch
+from .memory import COMPLETED_LOG, DO_NOT_TOUCH, TASK_QUEUE, is_do_not_touch
 from .printable import one_line, printable
 from .sections import Document, Section, parse
 
@@ -28,20 +28,12 @@ class Addition:
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryViolation:
-    """What an agent may not do; `line` counts from 1 in the agent's text or, for what is gone, the base's."""
-
-    line: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class AgentMemory:
-    """`dropped` tells, a line each, what the agent did to the sections that the runner writes."""
+    """What is kept; and, in lines for people, what was done to the runner's sections and what may not be done."""
 
     additions: tuple[Addition, ...] = ()
     dropped: tuple[str, ...] = ()
-    violations: tuple[MemoryViolation, ...] = ()
+    violations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,67 +58,67 @@ def agent_changes(base: str | None, agent: str | None) -> AgentMemory:
     Line ends, blank lines and spaces at line ends do not count: what lands is the current text with the
     additions, never the agent's text. Any text may come in; nothing raises.
     """
+    if base is agent:
+        return AgentMemory()
     if base is None or agent is None:
         verb = "creates" if base is None else "deletes"
-        return (
-            AgentMemory()
-            if base is agent
-            else AgentMemory(violations=(_violation(0, f"{verb} the memory file"),))
-        )
-    if len(agent) > len(base) + MAX_ADDED:
-        size = f"adds {len(agent) - len(base):,} characters (every session reads them; {MAX_ADDED:,} at most)"
-        return AgentMemory(violations=(_violation(0, size),))
+        return AgentMemory(violations=(f"{verb} the memory file; {_ALLOWED}",))
+    if (growth := len(agent) - len(base)) > MAX_ADDED:
+        reason = f"adds {growth:,} characters; every session reads this file, so {MAX_ADDED:,} at most"
+        return AgentMemory(violations=(reason,))
     before, after = parse(base), parse(agent)
     old_parts, new_parts = _parts(before), _parts(after)
     for old, new in zip_longest(old_parts, new_parts):
         if old is None or new is None or old.heading != new.heading:
             return AgentMemory(violations=(_heading_violation(old, new, old_parts),))
-    additions: list[Addition] = []
-    dropped: list[str] = []
-    violations: list[MemoryViolation] = []
-    for old, new in zip(old_parts, new_parts, strict=True):
-        owner = _owner(old.section.path)
-        if owner in RUNNER_SECTIONS:
-            dropped += _difference(old, new)
-            continue
-        added, missing = _compare(old.lines, new.lines)
-        if missing:
-            line, text = missing
-            violations.append(
-                _violation(line + 1, f"removes or changes `{one_line(text, 80)}` under {old.place}")
-            )
-        for first, last in _runs(after, added):
-            shown = [printable(line).rstrip() for line in after.lines[first : last + 1]]
-            lines = tuple(dropwhile(lambda line: not line, shown))
-            if not lines:
-                continue
-            problem = _structure_problem(lines) if owner in OPEN_SECTIONS else "adds lines"
-            if problem:
-                reason = f"{problem} under {old.place}: `{one_line(lines[0], 80)}`"
-                violations.append(_violation(first + 1, reason))
-            else:
-                additions.append(Addition(old.section.path, lines))
-    return AgentMemory(tuple(additions), tuple(dropped), tuple(violations))
+    judged = [_judge(old, new, after) for old, new in zip(old_parts, new_parts, strict=True)]
+    return AgentMemory(
+        additions=tuple(addition for part in judged for addition in part.additions),
+        dropped=tuple(line for part in judged for line in part.dropped),
+        violations=tuple(violation for part in judged for violation in part.violations),
+    )
 
 
-def merge_additions(text: str, additions: Iterable[Addition]) -> Edited:
+def merge_additions(text: str, additions: Iterable[Addition]) -> str:
     """The current text with `additions` at the ends of their sections; what is there is not added twice.
 
-    A sub-section that is gone is replaced by the one around it; `left_out` has the lines for which there
-    is no section any more.
+    A sub-section that is gone is replaced by the one around it. Where the whole section is gone nothing is
+    added: the runner makes up no sections.
     """
-    left_out: list[str] = []
     for path, group in groupby(additions, key=lambda addition: addition.path):
-        chunks = [chunk for addition in group for chunk in _chunks(addition.lines)]
         document = parse(text)
         section = _target(document, path)
-        new_lines = _new_lines(document, section, chunks) if section else []
-        edited = document.appended(section, new_lines) if section and new_lines else None
-        if edited is not None:
-            text = edited
-        elif section is None or new_lines:
-            left_out += [line for chunk in chunks for line in chunk]
-    return Edited(text, tuple(left_out))
+        if section is None:
+            continue
+        chunks = [chunk for addition in group for chunk in _chunks(addition.lines)]
+        new_lines = _new_lines(document, section, chunks)
+        if new_lines:
+            text = document.appended(section, new_lines) or text
+    return text
+
+
+def _judge(old: _Part, new: _Part, agent: Document) -> AgentMemory:
+    """What was done to one section."""
+    owner = _owner(old.section.path)
+    if owner in RUNNER_SECTIONS:
+        return AgentMemory(dropped=tuple(_difference(old, new)))
+    additions: list[Addition] = []
+    violations: list[str] = []
+    added, missing = _compare(old.lines, new.lines)
+    if missing:
+        line, text = missing
+        violations.append(_violation(f"line {line + 1} of the base", "removes or changes", old, text))
+    for first, last in _runs(agent, added):
+        shown = [printable(line).rstrip() for line in agent.lines[first : last + 1]]
+        lines = tuple(dropwhile(lambda line: not line, shown))
+        if not lines:
+            continue
+        problem = _structure_problem(lines) if owner in OPEN_SECTIONS else "adds lines"
+        if problem:
+            violations.append(_violation(f"line {first + 1}", problem, old, lines[0]))
+        else:
+            additions.append(Addition(old.section.path, lines))
+    return AgentMemory(tuple(additions), violations=tuple(violations))
 
 
 def _parts(document: Document) -> list[_Part]:
@@ -219,15 +211,17 @@ def _new_lines(document: Document, section: Section, chunks: Iterable[list[str]]
     present = [line.strip() for line in document.lines[section.content : section.end] if line.strip()]
     known = set(present)
     new_lines: list[str] = []
+    before = ""
     for chunk in chunks:
         wanted = [line.strip() for line in chunk if line.strip()]
         if known.issuperset(wanted) and _contains(present, wanted):
             continue
         present += wanted
         known.update(wanted)
-        if new_lines and new_lines[-1].strip() and not (_is_item(new_lines[-1]) and _is_item(chunk[0])):
+        if new_lines and new_lines[-1].strip() and not (_is_item(before) and _is_item(chunk[0])):
             new_lines.append("")
         new_lines += chunk
+        before = chunk[0]
     while new_lines and not new_lines[-1].strip():
         new_lines.pop()
     return new_lines
@@ -241,12 +235,13 @@ def _is_item(line: str) -> bool:
     return line.startswith(("- ", "* ", "+ "))
 
 
-def _heading_violation(old: _Part | None, new: _Part | None, old_parts: Sequence[_Part]) -> MemoryViolation:
+def _heading_violation(old: _Part | None, new: _Part | None, old_parts: Sequence[_Part]) -> str:
     if new is not None and (old is None or new.heading not in [part.heading for part in old_parts]):
-        return _violation(new.section.start + 1, f"adds or changes the heading {new.place}")
+        return f"line {new.section.start + 1}: adds or changes the heading {new.place}; {_ALLOWED}"
     assert old is not None
-    return _violation(old.section.start + 1, f"removes, moves or hides the heading {old.place}")
+    line = f"line {old.section.start + 1} of the base"
+    return f"{line}: removes, moves or hides the heading {old.place}; {_ALLOWED}"
 
 
-def _violation(line: int, what: str) -> MemoryViolation:
-    return MemoryViolation(line, f"{what}; {_ALLOWED}")
+def _violation(line: str, what: str, part: _Part, text: str) -> str:
+    return f"{line}: {what} under {part.place}: `{one_line(text, 80)}`; {_ALLOWED}"

@@ -18,8 +18,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .glob_segments import ANY_NAME, Element, Wild, meet, quoted, segment
+from .glob_segments import Element, Wild, meet, quoted, segment
 
+_ANY_NAME = segment("*")
 _HFS_IGNORED = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
 
 
@@ -46,7 +47,7 @@ def is_path(pattern: str) -> bool:
 
 
 def literal_folder(pattern: str) -> str:
-    """The deepest folder that surely holds all that `pattern` matches, without a slash at its end; "" is the top."""
+    """The deepest folder sure to hold all that `pattern` matches, without its slash; "" is the top."""
     spelled: list[str] = []
     for element in elements(pattern):
         if not isinstance(element, str):
@@ -89,7 +90,7 @@ class PatternSet:
 
 
 def may_meet(a: str, b: str, *, b_below: bool = False) -> bool:
-    """False only if no path is matched by both patterns, even where case is ignored; exact for paths and folders.
+    """False only if no path matches both, even where case is ignored; exact for paths and folders.
 
     `b_below`: `b`, if it is a plain path, also covers everything below it.
     """
@@ -106,9 +107,9 @@ def elements(pattern: str, *, below: bool = False) -> tuple[Element, ...]:
         spelled = tuple(part for part in pattern.split("/") if part not in ("", "."))
         return (*spelled, Wild.DEPTH) if below else spelled
     if is_folder(pattern):
-        return (*(part for part in pattern.split("/") if part not in ("", ".")), ANY_NAME, Wild.DEPTH)
+        return (*(part for part in pattern.split("/") if part not in ("", ".")), _ANY_NAME, Wild.DEPTH)
     glob = _glob(pattern)
-    return (*glob.segments, ANY_NAME, Wild.DEPTH) if glob.inside else (*glob.segments, Wild.DEPTH)
+    return (*glob.segments, _ANY_NAME, Wild.DEPTH) if glob.inside else (*glob.segments, Wild.DEPTH)
 
 
 @dataclass(frozen=True, slots=True)

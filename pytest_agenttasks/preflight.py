@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from . import gates, landing
-from .agents import preflight as agent_preflight
+from .agents.registry import preflight as agent_preflight
 from .bookkeeping import commit_queue
 from .checkout import environment
 from .git import GitError

@@ -34,6 +34,8 @@ from pytest_agenttasks import launch, lineage  # noqa: E402
 TICK = 0.25  # seconds between two looks at the output's size; also the sign of life for the runner
 SWEEP = 10.0  # seconds after which what cannot be killed is reported
 NAMES = 20
+LOOKS = 50  # in a row, while each finds somebody running
+CORPSES = 5000  # collected in a row, while an endless forker makes more
 
 
 class Reaper:
@@ -57,18 +59,30 @@ class Reaper:
         self._poll = _polling(control, self._deaths, self._runner)
         self._gone = os.getppid() != runner
 
-    def serve(self) -> list[str]:
-        """Run what is asked for until the runner is gone; return the names of what could not be ended."""
+    def serve(self) -> None:
+        """Run what is asked for until the runner is gone, then end all that is left."""
         try:
             while not self._gone:
+                left = self._reap()  # something only if a sweep gave up
                 if not self._inbox:
-                    self._wait(None)
-                    self._reap()
+                    self._wait(1.0 if left else None)
+                    if left:
+                        self._cull()
                 elif "argv" in (request := self._inbox.pop(0)):
                     self._run(request)
         finally:  # also when this program is wrong
-            stuck = self.sweep()[1]
-        return stuck
+            _, stuck = self.sweep()
+            if stuck:
+                self._linger(stuck)
+
+    def _linger(self, stuck: list[str]) -> None:
+        """Tell the runner, if there is one, to wait no longer; stay, for these have nobody else."""
+        os.write(2, f"could not be killed yet: {', '.join(stuck)}\n".encode())
+        os.close(2)
+        os.close(self._control)
+        while self._reap():
+            self._cull()
+            self._wait(1.0)
 
     def _run(self, request: dict[str, Any]) -> None:
         try:
@@ -138,45 +152,33 @@ class Reaper:
 
     def sweep(self) -> tuple[list[str], list[str]]:
         """End every descendant; return the names of those that outlived the program, and of the immortal."""
-        if not lineage.LINUX:
-            return self._sweep_group()
         survivors: list[str] = []
-        frozen: set[int] = set()
-        family = lineage.Family()
         until = time.monotonic() + SWEEP
         while self._reap():
-            found = family.look()
-            alive = [p.name for p in found if p.pid != self._program and not p.zombie]
-            survivors = survivors or alive[:NAMES]
+            names = self._cull()
+            survivors = survivors or names
             if time.monotonic() > until:
-                return survivors, alive[:NAMES] or ["(not visible in /proc)"]
-            fresh = [p for p in found if p.pid not in frozen]
-            # Stopped first, and looked again until none is new: what is stopped forks no more.
-            for process in fresh:
-                process.send(signal.SIGSTOP)
-                frozen.add(process.pid)
-            if fresh:
-                continue
-            for process in found:
-                process.send(signal.SIGKILL)
-            frozen.clear()
-            family = lineage.Family()
+                return survivors, names or ["(not to be seen)"]
             self._wait(0.05)
         return survivors, []
 
-    def _sweep_group(self) -> tuple[list[str], list[str]]:
-        until = time.monotonic() + SWEEP
-        if self._program:
-            lineage.send(os.killpg, self._program, signal.SIGKILL)
-        while self._reap():
-            if time.monotonic() > until:
-                return [], [f"process {self._program}"]
-            self._wait(0.05)
-        return [], []
+    def _cull(self) -> list[str]:
+        """Kill all descendants that can be found now; return their names, but for the program's own."""
+        if not lineage.LINUX:
+            if self._program:
+                lineage.send(os.killpg, self._program, signal.SIGKILL)
+            return []
+        family = lineage.Family()
+        for _ in range(LOOKS):
+            if not family.freeze():
+                break
+        family.kill()
+        alive = (p for p in family.members.values() if p.pid != self._program and not p.zombie)
+        return [p.name for p in alive][:NAMES]
 
     def _reap(self) -> bool:
         """Collect the dead; whether any child is left."""
-        while True:
+        for _ in range(CORPSES):
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
@@ -185,6 +187,7 @@ class Reaper:
                 return True
             if pid == self._program:
                 self._status = status
+        return True
 
     def _wait(self, seconds: float | None) -> None:
         """Until something happens; takes in what the runner sent."""
@@ -253,17 +256,16 @@ def _adopt_orphans() -> None:
         raise OSError(number, f"prctl(PR_SET_CHILD_SUBREAPER): {os.strerror(number)}")
 
 
-def main(control: int, runner: int) -> str | None:
-    """Serve the runner; a text is what to say on stderr at the end, which is then a failure."""
+def main(control: int, runner: int) -> None:
+    """Serve the process `runner` over the inherited socket `control`."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if lineage.LINUX:
         _adopt_orphans()
-    stuck = Reaper(control, runner).serve()
-    return f"could not be killed: {', '.join(stuck)}" if stuck else None
+    Reaper(control, runner).serve()
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -97,7 +97,7 @@ def _wait(outcome: Outcome, standing: Standing, retry_delay: float, wait: float 
 
 
 def _doubled(first: float, times: int) -> float:
-    return min(first * 2 ** min(max(times, 0), 30), max(LONGEST_DELAY, first))
+    return min(first * float(2 ** min(max(times, 0), 30)), max(LONGEST_DELAY, first))
 
 
 def last_files(run: Run, task: Task) -> tuple[str, str] | None:

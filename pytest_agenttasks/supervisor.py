@@ -247,7 +247,7 @@ def _text(argv0: str, value: str | Path) -> str:
     try:
         data = os.fsencode(value)
     except UnicodeEncodeError as error:
-        reason = f"a character that has no bytes in {ascii(str(value))}"
+        reason = f"a character that has no bytes in {str(value)!a}"
         raise StartError(argv0, reason, errno.EILSEQ) from error
     if b"\0" in data:
         raise StartError(argv0, f"a NUL character in {value!r}", errno.EINVAL)

@@ -7,10 +7,12 @@ caches, is removed. Its `.git` is a throw-away, written anew each time and never
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -83,15 +85,11 @@ def _move(shadow: Shadow, where: Place, tree: str, keep: Collection[bytes]) -> N
     shadow.git("read-tree", "--reset", "-u", tree, index=where.index, work_tree=where.path)
     tracked = set(split(shadow.git("ls-files", "-z", index=where.index, work_tree=where.path)))
     folders = {b""}
-    for path in tracked:
-        while path not in folders:
-            path = path.rpartition(b"/")[0]
-            if path in folders:
-                break
-            folders.add(path)
-    for kept in keep:
-        while kept := kept.rpartition(b"/")[0]:
-            folders.add(kept)
+    for path in (*tracked, *keep):
+        parent = path.rpartition(b"/")[0]
+        while parent not in folders:
+            folders.add(parent)
+            parent = parent.rpartition(b"/")[0]
     root = os.fsencode(where.path)
     doomed = []
     for path, entry, trouble in walk(where.path, keep):
@@ -158,49 +156,41 @@ def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[byte
     and the caller keeps the workspace.
     """
     found = survey(where.path, skip)
-    oddities = _not_ignored(shadow, where, found.oddities)
+    git = partial(shadow.git, index=where.index, work_tree=where.path)
     with _BaseRules(shadow, where, base_tree, found.rules) as changed_rules:
-        ask = {"index": where.index, "work_tree": where.path}
-        arguments = ("--ignore-errors",) if oddities else ()
-        unlisted = [os.fsdecode(oddity.path) for oddity in oddities]
-        shadow.git(*_hiding(shadow, unlisted), "add", "-A", *arguments, accept=(0, 1, 128) if oddities else (0,), **ask)
-        left_over = split(
-            shadow.git("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory", **ask)
-        )
+        hiding = _hiding(shadow, where, skip)
+        ignored = split(git(*hiding, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"))
+        oddities = tuple(oddity for oddity in found.oddities if not _inside(oddity.path, ignored))
+        if oddities:
+            hiding = _hiding(shadow, where, [*skip, *(oddity.path for oddity in oddities)])
+            git(*hiding, "add", "-A", "--ignore-errors", accept=(0, 1, 128))
+        else:
+            git(*hiding, "add", "-A")
         if changed_rules:
             lines = b"".join(
                 f"{mode} {object_id}\t".encode() + path + b"\0" for path, (mode, object_id) in changed_rules.items()
             )
-            shadow.git("update-index", "-z", "--index-info", stdin=lines, **ask)
-        tree = shadow.git("write-tree", **ask).decode().strip()
+            git("update-index", "-z", "--index-info", stdin=lines)
+        tree = git("write-tree").decode().strip()
     skipped = {path.rstrip(b"/") for path in skip}
-    extra = tuple(path for path in left_over if path.rstrip(b"/") not in skipped)
-    return Snapshot(tree, tuple(oddities), extra, found.empty)
+    left_over = tuple(path for path in ignored if path.rstrip(b"/") not in skipped)
+    return Snapshot(tree, oddities, left_over, found.empty)
 
 
-def _hiding(shadow: Shadow, paths: list[str]) -> tuple[str, ...]:
-    """Arguments that keep git away from files it would choke on."""
+def _inside(path: bytes, listed: list[bytes]) -> bool:
+    """Whether `path` is listed, or lies in a listed folder."""
+    return any(path == entry or (entry.endswith(b"/") and path.startswith(entry)) for entry in listed)
+
+
+def _hiding(shadow: Shadow, where: Place, paths: Collection[bytes]) -> tuple[str, ...]:
+    """Arguments that keep git away from dependencies, and from files it would choke on."""
     if not paths:
         return ()
     users = shadow.git_dir / "info/user-excludes"
-    special = users.with_name(f"odd-excludes-{os.getpid()}")
-    escaped = ["/" + "".join(f"\\{c}" if c in "*?[]!# \\" else c for c in path) for path in paths if "\n" not in path]
-    special.write_bytes(users.read_bytes().rstrip(b"\n") + b"\n" + os.fsencode("\n".join(escaped)) + b"\n")
+    special = shadow.git_dir / f"{where.role}-{where.worker}.excludes"
+    escaped = [b"/" + re.sub(rb"([*?\[\]!# \\])", rb"\\\1", path) for path in paths if b"\n" not in path]
+    special.write_bytes(users.read_bytes().rstrip(b"\n") + b"\n" + b"\n".join(escaped) + b"\n")
     return ("-c", f"core.excludesFile={special}")
-
-
-def _not_ignored(shadow: Shadow, where: Place, oddities: tuple[Oddity, ...]) -> list[Oddity]:
-    if not oddities:
-        return []
-    asked = b"".join(oddity.path + b"\0" for oddity in oddities)
-    ignored = set(
-        split(
-            shadow.git(
-                "check-ignore", "-z", "--stdin", stdin=asked, accept=(0, 1, 128), index=where.index, work_tree=where.path
-            )
-        )
-    )
-    return [oddity for oddity in oddities if oddity.path not in ignored]
 
 
 class _BaseRules:

@@ -7,7 +7,6 @@ reads is inside JSON strings and can say nothing here. `claude_verdict` turns th
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +28,7 @@ _STEP_KEYS = (
     "description",
     "skill",
 )
+_USAGE = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,11 +237,7 @@ def _ended(stream: Stream, event: Mapping[str, Any]) -> Stream:
             if isinstance(denial, dict)
         ),
         reason=_text(event, "terminal_reason", 100),
-        usage={
-            key: value
-            for key in usage
-            if key.endswith("_tokens") and (value := _integer(usage, key)) is not None
-        },
+        usage={key: count for key in _USAGE if (count := _integer(usage, key)) is not None},
     )
     cost = _number(event, "total_cost_usd")
     return replace(
@@ -292,7 +288,7 @@ def _number(event: Mapping[str, Any], key: str) -> float | None:
     value = event.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) and 0 <= value < 1e15 else None
+    return float(value) if 0 <= value < 1e15 else None
 
 
 def _integer(event: Mapping[str, Any], key: str) -> int | None:

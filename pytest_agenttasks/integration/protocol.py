@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol
 
-from ..agents import built_in_agents
+from ..agents.registry import built_in_agents
 from ..outcome import SetupError
 from ..plan import order
 from ..preflight import check, run_lock
 from ..printable import printable
-from ..retry import Again, Final, Stop
+from ..retry import Again, Stop
 from ..run import open_run
 from .collection import QueueDirectory, TaskItem
 from .extensions import BUILT_IN, HookExtensions
@@ -67,8 +67,8 @@ class Protocol:
     def _start(self, session: pytest.Session, stack: ExitStack) -> None:
         ours = self.queue_session
         extensions = HookExtensions(session.config)
-        for agent in built_in_agents():
-            name = f"{BUILT_IN}{agent.name}"
+        for agent_name, agent in built_in_agents().items():
+            name = f"{BUILT_IN}{agent_name}"
             if not session.config.pluginmanager.has_plugin(name):
                 session.config.pluginmanager.register(agent, name)
         for number in STOP_SIGNALS:
@@ -181,6 +181,3 @@ class Protocol:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(f"signal {signal.Signals(number).name}")
-
-
-__all__ = ["Final", "Protocol"]

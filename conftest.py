@@ -1,0 +1,1 @@
+"""Makes `tests` importable as a package, whatever folder pytest is started from."""

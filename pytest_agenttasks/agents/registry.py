@@ -1,0 +1,22 @@
+"""The agents that come with the package, and what each needs before a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..settings import AgentSettings
+from . import claude, command, replay
+
+BuiltIn = claude.ClaudeAgent | command.CommandAgent | replay.ReplayAgent
+
+
+def built_in_agents() -> Mapping[str, BuiltIn]:
+    """Name → plugin object, each implementing `pytest_agenttasks_run_agent`."""
+    return {"claude": claude.ClaudeAgent(), "command": command.CommandAgent(), "replay": replay.ReplayAgent()}
+
+
+def preflight(settings: AgentSettings, environment: Mapping[str, str]) -> str | None:
+    """A line that describes the agent, None for one that is not built in. Raises SetupError when it cannot run."""
+    checks = {"claude": claude.preflight, "command": command.preflight, "replay": replay.preflight}
+    check = checks.get(settings.name)
+    return None if check is None else check(settings, environment)

@@ -1,0 +1,41 @@
+"""Every test has a HOME of its own, a known git identity, and none of the caller's settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.user_repository import UserRepository, make_repository
+
+_FOREIGN = ("GIT_", "AGENTTASKS_", "ANTHROPIC_", "CLAUDE", "XDG_", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "CI")
+_OWN = ("AGENTTASKS_TEST_", "CLAUDE_TEST")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home with a git identity; the user's own settings and logins are out of reach."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / ".gitconfig").write_text(
+        "[user]\n\tname = Test User\n\temail = test@example.org\n[init]\n\tdefaultBranch = work\n"
+        "[advice]\n\tdetachedHead = false\n[gc]\n\tauto = 0\n"
+    )
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN) and not name.startswith(_OWN):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> UserRepository:
+    """A repository with one commit: `src/a.txt`, `src/b.txt`, an ignore file, an empty tracked queue."""
+    made = make_repository(tmp_path / "project")
+    made.write("src/a.txt", "a\n")
+    made.write("src/b.txt", "b\n")
+    made.write(".gitignore", "*.log\nbuild/\n")
+    for folder in ("pending", "done", "failed"):
+        made.write(f"tasks/{folder}/.gitkeep", "")
+    made.commit("first")
+    return made

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_claude_stream import DONE, INIT, call, line
+from test_claude_verdict import retried
+
+from pytest_agenttasks.agents.claude_watch import FIRST_BYTE_SECONDS, SETTLE_SECONDS, Watch
+from pytest_agenttasks.agents.contract import Progress
+
+STALL = 600.0
+
+
+class Following:
+    """A stream file that grows, a watch on it, and a clock that is set by hand."""
+
+    def __init__(self, path: Path, *, may_stop_retries: bool = True) -> None:
+        self.path = path
+        self.now = 1000.0
+        self.reported: list[Progress] = []
+        self.watch = Watch(path, self.reported.append, STALL, may_stop_retries, clock=lambda: self.now)
+        assert self.watch.poll() is None
+
+    def write(self, *events: object) -> None:
+        self.write_raw(b"".join(line(event) + b"\n" for event in events))
+
+    def write_raw(self, data: bytes) -> None:
+        with self.path.open("ab") as file:
+            file.write(data)
+
+    def after(self, seconds: float) -> str | None:
+        self.now += seconds
+        return self.watch.poll()
+
+
+@pytest.fixture
+def following(tmp_path: Path) -> Iterator[Following]:
+    found = Following(tmp_path / "attempt-1.jsonl")
+    with found.watch:
+        yield found
+
+
+def test_progress_is_told_once_for_each_change(following: Following) -> None:
+    following.write(INIT)
+    following.after(1)
+    following.after(1)
+    following.write(call("Bash", command="npm test"))
+    following.after(1)
+    following.after(1)
+    assert following.reported == [
+        Progress(session="s-1"),
+        Progress(step="Bash npm test", turns=1, session="s-1"),
+    ]
+
+
+def test_half_a_line_is_read_when_the_rest_has_come(following: Following) -> None:
+    whole = line(INIT) + b"\n"
+    following.write_raw(whole[:20])
+    following.after(1)
+    assert following.watch.stream.events == 0
+    following.write_raw(whole[20:])
+    following.after(1)
+    assert following.watch.stream.session == "s-1"
+
+
+def test_a_last_line_without_its_end_is_read_at_the_end(following: Following) -> None:
+    following.write_raw(line(INIT) + b"\n" + line(DONE))
+    assert following.watch.finish().result is not None
+
+
+def test_a_cli_that_never_prints_is_ended_after_the_first_byte_limit(following: Following) -> None:
+    assert following.after(FIRST_BYTE_SECONDS) is None
+    assert following.after(1) == "silent"
+
+
+def test_a_quiet_session_is_ended_after_the_stall_time(following: Following) -> None:
+    following.write(INIT)
+    assert following.after(1) is None
+    assert following.after(STALL) is None
+    following.write(call("Edit"))
+    assert following.after(1) is None
+    assert following.after(STALL) is None
+    assert following.after(1) == "stalled"
+
+
+def test_output_that_is_no_event_does_not_put_a_stall_off(following: Following) -> None:
+    following.write(INIT)
+    following.after(0)
+    following.write_raw(b"noise\n")
+    following.after(STALL)
+    following.write_raw(b"noise\n")
+    assert following.after(1) == "stalled"
+
+
+def test_a_cli_that_hangs_after_its_result_is_ended_soon(following: Following) -> None:
+    following.write(INIT, DONE)
+    assert following.after(1) is None
+    assert following.after(SETTLE_SECONDS) is None
+    assert following.after(1) == "settled"
+
+
+def test_a_session_that_goes_on_after_its_result_is_not_ended(following: Following) -> None:
+    following.write(INIT, DONE, INIT)
+    assert following.after(1) is None
+    assert following.after(SETTLE_SECONDS + 1) is None
+
+
+def test_retries_that_cannot_help_end_the_session(following: Following) -> None:
+    following.write(INIT, retried("authentication_failed", 401, 1))
+    assert following.after(1) is None
+    following.write(retried("authentication_failed", 401, 2))
+    assert following.after(1) == "retrying"
+    assert following.reported[-1].step == "API retry 2/10 (authentication_failed)"
+
+
+def test_retries_in_the_middle_of_a_session_are_waited_for(following: Following) -> None:
+    following.write(INIT, call("Edit"), *(retried("overloaded", 529, n) for n in range(1, 10)))
+    assert following.after(1) is None
+
+
+def test_a_number_of_retries_that_the_user_chose_is_left_alone(tmp_path: Path) -> None:
+    following = Following(tmp_path / "attempt-1.jsonl", may_stop_retries=False)
+    with following.watch:
+        following.write(INIT, *(retried("authentication_failed", 401, n) for n in range(1, 6)))
+        assert following.after(1) is None
