@@ -82,8 +82,8 @@ def advance(
         except GitError:
             # Somebody wrote into the checkout between the check and now, and the branch has moved already.
             _repair(shadow, copy, new, changes)
-        copy.replace(lock.file)
-        lock.file.replace(repository.git_dir / "index")
+        copy.replace(repository.git_dir / "index")
+        _unlock(lock)
         journal.write(Forwarded(new=new))
 
 
@@ -125,8 +125,8 @@ def recover(shadow: Shadow, journal: Journal) -> str | None:
         try:
             _copy_index(repository, copy)
             _repair(shadow, copy, record.new, diff(shadow, record.old, record.new))
-            copy.replace(lock.file)
-            lock.file.replace(repository.git_dir / "index")
+            copy.replace(repository.git_dir / "index")
+            _unlock(lock)
         except BaseException:
             copy.unlink(missing_ok=True)
             _unlock(lock)

@@ -29,7 +29,7 @@ class Addition:
 
 @dataclass(frozen=True, slots=True)
 class AgentMemory:
-    """What is kept; and, in lines for people, what was done to the runner's sections and what may not be done."""
+    """What is kept; in lines for people: what was done to the runner's sections, and what may not be done."""
 
     additions: tuple[Addition, ...] = ()
     dropped: tuple[str, ...] = ()

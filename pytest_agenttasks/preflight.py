@@ -64,7 +64,11 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     for program in run.journal.history.programs:
         if end_orphans(program.pid, program.started):
             say(f"ended process {program.pid}, left over from a run that was killed")
-    if line := landing.recover(run.shadow, run.journal):
+    try:
+        line = landing.recover(run.shadow, run.journal)
+    except landing.InTheWay as error:
+        raise SetupError(f"{run.repository.top}: a landing of the last run cannot be finished: {error}") from error
+    if line:
         say(line)
     refuse_unusable(run.repository)
     refuse_dirty(run.repository, run.queue.relative if run.queue.tracked else None)

@@ -14,7 +14,9 @@ from pytest_agenttasks.settings import AgentSettings
 from pytest_agenttasks.supervisor import Finished, Supervisor
 from pytest_agenttasks.task import Task
 
-TASK = Task(name="001-hello", path=Path("tasks/pending/001-hello.md"), text="Say hello.", title="Hello", title_line=1)
+TASK = Task(
+    name="001-hello", path=Path("tasks/pending/001-hello.md"), text="Say hello.", title="Hello", title_line=1
+)
 
 
 @dataclass
