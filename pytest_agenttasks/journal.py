@@ -221,18 +221,18 @@ def _read(file: Path) -> Iterable[AnyRecord]:
     except FileNotFoundError:
         return
     lines = data.split(b"\n")
-    torn = lines.pop()
-    if torn:
-        # A crash in the middle of a write: the record does not count, and the next one needs a line of its own.
+    if lines.pop():
+        # A crash in the middle of a write: whatever is there, the next record needs a line of its own.
         with file.open("ab") as stream:
             stream.write(b"\n")
+        lines = (data + b"\n").split(b"\n")[:-1]
     for number, line in enumerate(lines, 1):
         if not line.strip(b"\0"):
             continue
         try:
             yield _DECODER.decode(line)
         except msgspec.MsgspecError as error:
-            if number == len(lines) or not _complete(line):
+            if not _whole(line):
                 continue
             raise SetupError(
                 f"{file}, line {number}: not a record of this version ({error}); move the file away to begin anew, after "
@@ -240,10 +240,9 @@ def _read(file: Path) -> Iterable[AnyRecord]:
             ) from None
 
 
-def _complete(line: bytes) -> bool:
-    """Whether the line is whole JSON; a torn record is not."""
+def _whole(line: bytes) -> bool:
+    """Whether the line is a whole JSON object; a torn record is not."""
     try:
-        msgspec.json.decode(line)
+        return isinstance(msgspec.json.decode(line), dict)
     except msgspec.DecodeError:
         return False
-    return True

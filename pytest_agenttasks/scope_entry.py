@@ -15,30 +15,21 @@ _COMMENT = re.compile(r"\s+(?:[—–#(:]|--?(?=\s|$)|//|<!--).*|:\s.*|\s*")
 _LONE_PATH = re.compile(r"\s+-\s+\S*[./]\S*")
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _BRACES = re.compile(r"\{[^{}/]*,[^{}/]*\}")
-_ALLOWED = (
-    "allowed: a path (`src/app.py`), a folder (`src/`) or a glob (`src/**/*.py`), from the repository's top folder"
-)
-_ONE_PATH = (
-    "write one path per item, in back-ticks if it has spaces; a comment begins with ` — `, ` - `, ` # ` or ` (`"
-)
+_ALLOWED = "allowed: a path (`src/app.py`), a folder (`src/`) or a glob (`src/**/*.py`), from the repository's top folder"
+_ONE_PATH = "write one path per item, in back-ticks if it has spaces; a comment begins with ` — `, ` - `, ` # ` or ` (`"
 
 
 def entry_pattern(item: str) -> str:
-    """The pattern that a list item's first line names. Raises ValueError saying what is wrong and what is allowed."""
-    text = item.strip()
+    """The pattern that a list item's text names. Raises ValueError saying what is wrong and what is allowed."""
+    first, *more = item.split("\n")
+    text = first.strip()
     if box := _CHECKBOX.match(text):
         text = text[box.end() :]
     if not text:
         raise ValueError(f"an empty entry; {_ALLOWED}")
-    if text.startswith("`"):
-        return pattern(_ticked(text))
-    name, rest = _first_word(text)
-    if not _COMMENT.fullmatch(rest) or _LONE_PATH.fullmatch(rest):
-        raise ValueError(f"{_shown(text)} could mean more than one path; {_ONE_PATH}")
-    if name.startswith(('"', "'", "<")) or re.match(r"\[.*\]\(", name):
-        raise ValueError(f"{_shown(name)} is quoted or a link; write the bare path, or put it in back-ticks")
-    if re.search(r"[,;:]$|:\d+(-\d+)?$", name):
-        raise ValueError(f"{_shown(name)} ends in more than a path; {_ONE_PATH}")
+    name, comment = _ticked(text) if text.startswith("`") else _bare(text)
+    if more and not comment:
+        raise ValueError(f"{_shown(text)} goes on in the next line; {_ONE_PATH}")
     return pattern(name)
 
 
@@ -60,24 +51,32 @@ def pattern(text: str) -> str:
     return "./" + clean if text.startswith("./") and len(parts) == 1 else clean
 
 
-def _ticked(text: str) -> str:
+def _ticked(text: str) -> tuple[str, str]:
+    """The path in back-ticks and the comment after it."""
     match = _TICKED.fullmatch(text)
     if match is None:
         raise ValueError(f"{_shown(text)}: the back-ticks are not closed; {_ONE_PATH}")
-    inner = match["inner"]
+    inner, rest = match["inner"], match["rest"]
     if len(match["ticks"]) > 1 and inner.startswith(" ") and inner.endswith(" "):
         inner = inner[1:-1]
-    if not _COMMENT.fullmatch(match["rest"]) or re.fullmatch(r"\s+-\s+`.*", match["rest"]):
+    if not _COMMENT.fullmatch(rest) or _LONE_PATH.fullmatch(rest):
         raise ValueError(f"{_shown(text)} could mean more than one path; {_ONE_PATH}")
-    return inner
+    return inner, rest.strip()
 
 
-def _first_word(text: str) -> tuple[str, str]:
+def _bare(text: str) -> tuple[str, str]:
+    """The path and the comment after it."""
     name = text.split(maxsplit=1)[0]
     rest = text[len(name) :]
     if name.endswith(":") and rest.strip():
-        return name[:-1], ":" + rest
-    return name, rest
+        name, rest = name[:-1], ":" + rest
+    if not _COMMENT.fullmatch(rest) or _LONE_PATH.fullmatch(rest):
+        raise ValueError(f"{_shown(text)} could mean more than one path; {_ONE_PATH}")
+    if name.startswith(('"', "'", "<")) or re.match(r"\[.*\]\(", name):
+        raise ValueError(f"{_shown(name)} is quoted or a link; write the bare path, or put it in back-ticks")
+    if re.search(r"[,;:]$|:\d+(-\d+)?$", name):
+        raise ValueError(f"{_shown(name)} ends in more than a path; {_ONE_PATH}")
+    return name, rest.strip()
 
 
 def _character_problem(text: str) -> str | None:

@@ -202,7 +202,7 @@ class Supervisor:
         """Have the request carried out; return the last message. Fills in `program`."""
         line.send(request)
         silent = 0
-        due = 0.0
+        due = float("inf")  # until the program runs
         while True:
             message = line.receive()
             # In ticks of this process's own, for both may have been suspended for hours.
@@ -215,9 +215,11 @@ class Supervisor:
                 case {"forked": int(pid), "ticks": ticks}:
                     start = process_start_time(pid) if ticks is None else orphans.from_ticks(ticks)
                     program.append((pid, start or 0.0))
-                case {"running": True} if started is not None:
-                    started(*program[0])
-            if program and (now := time.monotonic()) >= due:
+                case {"running": True}:
+                    due = 0.0
+                    if started is not None:
+                        started(*program[0])
+            if (now := time.monotonic()) >= due:
                 due = now + TICK
                 line.watch.look()
                 text = poll() if poll is not None else None

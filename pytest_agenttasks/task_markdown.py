@@ -6,17 +6,16 @@ Only what Markdown itself calls a heading or a list counts: not one in a code fe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 _BLOCKS = MarkdownIt("commonmark").disable("reference")
 _BLOCKS.core.ruler.enableOnly(["normalize", "block"])
 
 _HEADING = re.compile(r"(?P<level>#{1,2})(?:[ \t]+(?P<name>.*?))??(?:[ \t]+#+)?[ \t]*")
-_NEEDS_PARSER = re.compile(r"```|~~~|^ {0,3}<|^ {1,3}#|^ {0,3}(?:-+|=+)[ \t]*$|\0", re.M)
+_NEEDS_PARSER = re.compile(r"```|~~~|^ {0,3}<|^ {1,3}#|^ {0,3}(?:-+|=+)[ \t]*$", re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +30,10 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A list item: `first` and `more` are the lines of its opening paragraph; `nested` holds a list of its own."""
+    """A list item: `text` is its opening paragraph, "" if it opens otherwise; `nested`: it holds a list."""
 
     start: int
-    first: str
-    more: tuple[str, ...]
+    text: str
     nested: bool
 
 
@@ -61,24 +59,16 @@ def items(lines: Sequence[str]) -> list[Item]:
     """The items of every list in `lines`; `start` is an index into `lines`."""
     found: list[Item] = []
     tokens = _BLOCKS.parse("\n".join(lines))
+    in_item = False
     for at, token in enumerate(tokens):
-        if token.type == "list_item_open" and token.level == 1:
-            found.append(_item(list(_inside(tokens, at))))
+        if token.type == "list_item_close" and token.level == 1:
+            in_item = False
+        if token.type != "list_item_open" or token.map is None:
+            continue
+        if token.level == 1:
+            in_item = True
+            opens_with_text = tokens[at + 1].type == "paragraph_open"
+            found.append(Item(token.map[0], tokens[at + 2].content if opens_with_text else "", nested=False))
+        elif in_item:
+            found[-1] = replace(found[-1], nested=True)
     return found
-
-
-def _inside(tokens: Sequence[Token], at: int) -> Iterator[Token]:
-    yield tokens[at]
-    for token in tokens[at + 1 :]:
-        if token.level <= tokens[at].level:
-            return
-        yield token
-
-
-def _item(tokens: Sequence[Token]) -> Item:
-    start = tokens[0].map[0] if tokens[0].map else 0
-    nested = any(token.type == "list_item_open" for token in tokens[1:])
-    if len(tokens) < 3 or tokens[1].type != "paragraph_open":
-        return Item(start, "", (), nested)
-    first, *more = tokens[2].content.split("\n")
-    return Item(start, first, tuple(more), nested)

@@ -96,7 +96,14 @@ def _arguments(arguments: Mapping[str, Any]) -> Iterator[str]:
         case {"content": str(content)}:
             yield _fenced(content)
         case _ if arguments:
-            yield _fenced(json.dumps(arguments, indent=2, ensure_ascii=False), "json")
+            yield _fenced(_json(arguments), "json")
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, indent=2, ensure_ascii=False)
+    except RecursionError:
+        return "(nested too deeply to show)"
 
 
 def _received(block: Mapping[str, Any], within: str) -> Iterator[str]:
@@ -112,8 +119,8 @@ def _end(event: Mapping[str, Any]) -> Iterator[str]:
     if event.get("is_error") is True:
         facts.append(f"API status {event['api_error_status']}" if event.get("api_error_status") else "error")
     facts.append(f"{event.get('num_turns')} turns")
-    if isinstance(event.get("total_cost_usd"), int | float):
-        facts.append(f"{event['total_cost_usd']:.4f} USD")
+    if isinstance(cost := event.get("total_cost_usd"), float):
+        facts.append(f"{cost:.4f} USD")
     yield f"\n## End: {one_line(', '.join(facts))}\n"
     if event.get("is_error") is True and isinstance(event.get("result"), str):
         yield f"\n{_quoted(_cut(event['result']))}\n"

@@ -9,9 +9,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from agent_sessions import Sessions
-from claude_api import Refusal, Say, Script, ScriptedApi, Silence, Turn, Use, usage_limit
-from test_claude_stream import DONE, INIT
 
 from pytest_agenttasks.agents import claude, claude_watch
 from pytest_agenttasks.agents.claude import (
@@ -27,6 +24,9 @@ from pytest_agenttasks.agents.claude import (
 from pytest_agenttasks.agents.contract import AgentResult
 from pytest_agenttasks.outcome import Kind, Outcome, SetupError
 from pytest_agenttasks.settings import AgentSettings
+from tests.agent_sessions import Sessions
+from tests.claude_api import Refusal, Say, Script, ScriptedApi, Silence, Turn, Use, usage_limit
+from tests.claude_events import DONE, INIT
 
 
 @dataclass

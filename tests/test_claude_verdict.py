@@ -4,12 +4,12 @@ import json
 import signal
 
 import pytest
-from test_claude_stream import DONE, INIT, call, spoken, stream_of
 
 from pytest_agenttasks.agents.claude_stream import Retry
 from pytest_agenttasks.agents.claude_verdict import hopeless, verdict
 from pytest_agenttasks.outcome import Kind, Outcome
 from pytest_agenttasks.supervisor import Finished
+from tests.claude_events import DONE, INIT, api_error, call, retried, stream_of
 
 ENDED = Finished(exit_code=0, signal=None, seconds=12.0)
 FAILED = Finished(exit_code=1, signal=None, seconds=12.0)
@@ -19,22 +19,12 @@ def stopped(reason: str) -> Finished:
     return Finished(exit_code=None, signal=signal.SIGTERM, seconds=600.0, stopped=reason)
 
 
-def retried(error: str, status: int | None, attempt: int = 1) -> dict[str, object]:
-    event = {"type": "system", "subtype": "api_retry", "max_retries": 10, "retry_delay_ms": 500}
-    return {**event, "attempt": attempt, "error_status": status, "error": error}
-
-
 def failure_of(*events: object, finished: Finished = FAILED, stderr: str = "") -> Outcome:
     failure = verdict(stream_of(*events), finished, stderr).failure
     assert failure is not None
     assert "\n" not in failure.summary
     assert not failure.summary.endswith(".")
     return failure
-
-
-def api_error(error: str | None, status: int | None) -> tuple[object, object]:
-    said = spoken({"type": "text", "text": "API Error"}, **({"error": error} if error else {}))
-    return said, {**DONE, "is_error": True, "api_error_status": status, "result": "API Error: words"}
 
 
 def test_a_session_that_says_it_is_done_has_no_failure() -> None:

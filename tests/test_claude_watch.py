@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_claude_stream import DONE, INIT, call, line
-from test_claude_verdict import retried
 
 from pytest_agenttasks.agents.claude_watch import FIRST_BYTE_SECONDS, SETTLE_SECONDS, Watch
 from pytest_agenttasks.agents.contract import Progress
+from tests.claude_events import DONE, INIT, call, line, retried
 
 STALL = 600.0
 

@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
-from agent_sessions import TASK, Sessions
 
 from pytest_agenttasks.agents.command import CommandAgent, Watch, preflight, run_command
 from pytest_agenttasks.agents.contract import AgentResult, Progress
 from pytest_agenttasks.outcome import Kind, Outcome, SetupError
 from pytest_agenttasks.settings import AgentSettings
+from tests.agent_sessions import TASK, Sessions
 
 
 def settings(*command: str, model: str | None = None) -> AgentSettings:

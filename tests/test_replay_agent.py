@@ -6,14 +6,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from agent_sessions import TASK, Sessions
-from test_claude_stream import DONE, INIT, call
-from test_claude_verdict import api_error
 
 from pytest_agenttasks.agents.contract import AgentResult
 from pytest_agenttasks.agents.replay import ReplayAgent, play, preflight, recorded_attempt
 from pytest_agenttasks.outcome import Kind, Outcome, SetupError
 from pytest_agenttasks.settings import AgentSettings
+from tests.agent_sessions import TASK, Sessions
+from tests.claude_events import DONE, INIT, api_error, call
 
 ENVIRONMENT = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 

@@ -4,13 +4,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from test_claude_stream import DONE, INIT, call, events, keys, line, spoken
-from test_claude_verdict import retried
 
 from pytest_agenttasks import transcript as module
 from pytest_agenttasks.transcript import LONGEST_BLOCK, transcript, write_transcript
+from tests.claude_events import DONE, INIT, call, line, retried, spoken, stream_lines
 
 
 def page_of(*items: object) -> str:
@@ -96,6 +94,12 @@ def test_terminal_sequences_do_not_get_into_the_page() -> None:
     assert "\x07" not in page
 
 
+def test_an_input_nested_too_deeply_is_left_out() -> None:
+    nested = "[" * 900 + "]" * 900
+    raw = line(call("Odd", x=0)).replace(b'"x": 0', f'"x": {nested}'.encode())
+    assert "### `Odd`" in "".join(transcript([raw], "x"))
+
+
 def test_plain_output_is_shown_as_it_is() -> None:
     page = "".join(transcript([b"Loading", b"# more", line(INIT), b"\xff end"], "x"))
     assert "\n```\nLoading\n# more\n```\n" in page
@@ -129,6 +133,6 @@ def test_a_very_long_page_ends_with_a_pointer_to_the_stream(
     assert page.read_text(encoding="utf-8").endswith("the rest is in `attempt-1.jsonl`.*\n")
 
 
-@given(st.lists(st.binary(max_size=40) | st.dictionaries(keys, events, max_size=8).map(line), max_size=6))
+@given(stream_lines)
 def test_no_stream_whatsoever_breaks_the_page(lines: list[bytes]) -> None:
     "".join(transcript(lines, "x")).encode()

@@ -1,0 +1,50 @@
+# Two commands set everything up on a fresh machine: `make demo` (Python 3.11+ and git) and `make test` (npm too).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+AGENT ?= replay
+CLAUDE_VERSION := 2.1.197
+CLAUDE := .cache/claude
+
+.PHONY: demo test lint types check bench wheel clean
+
+demo: $(VENV)/installed
+	$(BIN)/agenttasks demo --agent $(AGENT)
+
+test: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/developer
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/developer
+	$(BIN)/mypy
+
+check: lint types test demo
+
+bench: $(VENV)/developer
+	$(BIN)/python -m benchmarks $(ARGS)
+
+wheel: $(VENV)/developer
+	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/developer: requirements-dev.txt $(VENV)/installed
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(CLAUDE)/$(CLAUDE_VERSION):
+	npm install --silent --no-audit --no-fund --prefix $(CLAUDE) @anthropic-ai/claude-code@$(CLAUDE_VERSION)
+	$(CLAUDE)/node_modules/.bin/claude --version
+	touch $@
+
+clean:
+	rm -rf $(VENV) .cache dist build
