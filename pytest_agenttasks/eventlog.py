@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import enum
+import errno
 import json
+import math
 import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .printable import one_line, printable
+from .printable import printable
 
 LONGEST_VALUE = 500
 """Characters of a value in the file; listeners get it whole."""
@@ -33,12 +36,13 @@ class EventLog:
         self.path = path
         self._listeners = tuple(listeners)
         self._now = now
+        self._folder_made = False
 
     def write(self, event: str, /, *, task: str | None = None, **values: object) -> None:
         """Append one event. A value None is left out; texts become printable. Raises OSError.
 
-        A record has `time` (ISO 8601 with UTC offset), `event`, `task` if there is one, and the values, all of
-        them of types that JSON has.
+        A record has `time` (ISO 8601 with UTC offset), `event`, `task` if there is one, and the values, all
+        of types that JSON has.
         """
         if clash := _RESERVED & values.keys():
             raise ValueError(f"no name for a value of an event: {', '.join(sorted(clash))}")
@@ -51,33 +55,24 @@ class EventLog:
             listener(record)
 
     def _append(self, line: str) -> None:
-        try:
-            descriptor = self._open()
-        except FileNotFoundError:
+        if not self._folder_made or not self.path.parent.is_dir():
             _make_folder(self.path.parent)
-            descriptor = self._open()
+            self._folder_made = True
+        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            data = line.encode()
-            if _ends_torn(descriptor):
-                data = b"\n" + data
-            written = os.write(descriptor, data)  # a single write, so that lines of several processes never mix
-            if written != len(data):
-                raise OSError(f"{self.path}: only {written} of {len(data)} bytes could be written")
+            data = b"\n" * _ends_torn(descriptor) + line.encode()
+            written = os.write(descriptor, data)  # a single one: lines of several processes must not mix
         finally:
             os.close(descriptor)
-
-    def _open(self) -> int:
-        return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if written != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
 
 def _make_folder(folder: Path) -> None:
     """The log folder, with the `.gitignore` that keeps all of it out of commits."""
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with (folder / ".gitignore").open("x", encoding="utf-8") as file:
-            file.write("*\n")
-    except FileExistsError:
-        pass
+    with suppress(FileExistsError), (folder / ".gitignore").open("x", encoding="utf-8") as file:
+        file.write("*\n")
 
 
 def _ends_torn(descriptor: int) -> bool:
@@ -85,7 +80,7 @@ def _ends_torn(descriptor: int) -> bool:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
         return False
-    return os.pread(descriptor, 1, status.st_size - 1) != b"\n"
+    return os.pread(descriptor, 1, status.st_size - 1) not in (b"\n", b"")
 
 
 def _line(record: Mapping[str, Any]) -> str:
@@ -95,12 +90,11 @@ def _line(record: Mapping[str, Any]) -> str:
 
 
 def _word(value: Any) -> str:
-    """A value without spaces as it is, anything else as JSON text: a reader can tell where it ends."""
+    """A value without spaces as it is, anything else as JSON: a reader can tell where it ends."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if not _PLAIN.fullmatch(text):
-        text = one_line(text.replace("\n", "\\n").replace("\t", "\\t"), LONGEST_VALUE)
-        return json.dumps(text, ensure_ascii=False)
-    return one_line(text, LONGEST_VALUE)
+    if len(text) > LONGEST_VALUE:
+        text = text[: LONGEST_VALUE - 1] + "…"
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def _plain(value: object) -> Any:
@@ -109,11 +103,13 @@ def _plain(value: object) -> Any:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else str(value)
+        return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
         return {printable(str(key)): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in (sorted(value, key=str) if isinstance(value, set | frozenset) else value)]
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=str)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
     if isinstance(value, bytes):
         return printable(value.decode("utf-8", "backslashreplace"))
     return printable(str(value))

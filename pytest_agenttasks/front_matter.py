@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from . import explain, settings_checks, strict_yaml
 from .durations import ALLOWED as DURATION_ALLOWED
@@ -17,11 +15,40 @@ from .names import name_problem
 from .settings import CommitType, Count, GateSettings, Record, Text, Usd
 
 LIVE_MARKERS = frozenset(
-    """
-    skip skipif xfail parametrize usefixtures filterwarnings tryfirst trylast hookwrapper timeout flaky
-    asyncio anyio trio xdist_group no_cover order first last repeat dependency benchmark forked django_db
-    freeze_time vcr block_network allow_hosts enable_socket disable_socket no_collect hypothesis pytestmark
-    """.split()
+    {
+        "skip",
+        "skipif",
+        "xfail",
+        "parametrize",
+        "usefixtures",
+        "filterwarnings",
+        "tryfirst",
+        "trylast",
+        "hookwrapper",
+        "timeout",
+        "flaky",
+        "asyncio",
+        "anyio",
+        "trio",
+        "xdist_group",
+        "no_cover",
+        "order",
+        "first",
+        "last",
+        "repeat",
+        "dependency",
+        "benchmark",
+        "forked",
+        "django_db",
+        "freeze_time",
+        "vcr",
+        "block_network",
+        "allow_hosts",
+        "enable_socket",
+        "disable_socket",
+        "hypothesis",
+        "pytestmark",
+    }
 )
 """Markers that pytest or a common plugin acts on: as a tag they would change how the task is run."""
 
@@ -74,7 +101,10 @@ def split(lines: Sequence[str]) -> tuple[int, int]:
 
 
 def parse(text: str, first_line: int, task: str) -> tuple[FrontMatter, tuple[FrontMatterError, ...]]:
-    """The front matter of the task named `task` and all that is wrong with it; `first_line` is where `text` starts."""
+    """The front matter of the task named `task`, and all that is wrong with it.
+
+    `first_line` is the line of the task file on which `text` starts.
+    """
     try:
         document = strict_yaml.parse(text, first_line=first_line)
     except strict_yaml.YamlError as error:
@@ -96,7 +126,7 @@ def parse(text: str, first_line: int, task: str) -> tuple[FrontMatter, tuple[Fro
 
 
 def _flaws(front: FrontMatter, task: str) -> Iterator[Flaw]:
-    if front.timeout == 0:
+    if front.timeout is not None and front.timeout <= 0:
         yield flaw(("timeout",), f"expected {DURATION_ALLOWED}, more than 0; got 0")
     yield from settings_checks.gate_flaws(front.gates)
     seen: set[str] = set()
@@ -117,7 +147,7 @@ def _flaws(front: FrontMatter, task: str) -> Iterator[Flaw]:
 
 def _tag_problem(tag: str) -> str | None:
     if not _TAG.fullmatch(tag) or len(tag) > 100:
-        return f"`{tag}` is no tag: letters, digits and `_`, starting with a letter, so that `pytest -m` can name it"
+        return f"`{tag}` is no tag for `pytest -m`: allowed are letters, digits and `_`, with a letter first"
     if tag in _OPERATORS:
         return f"`{tag}` is an operator of `pytest -m`; choose another name"
     if tag in LIVE_MARKERS or tag.startswith("pytest_"):

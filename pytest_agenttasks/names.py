@@ -1,4 +1,4 @@
-"""Which names a task may have: the stem of its file, a git ref, a folder of logs, a pytest node, all at once."""
+"""Task names: each is a file's stem, part of a git ref, a folder of logs and a pytest node."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def _file_rules(task: Task, scope_lines: Sequence[str], protected: Sequence[str]
         if task.front.allow_tests
         else "existing tests, tool and gate configuration"
     )
-    yield f"- To be changed only where the scope names the very file: {what}. New test files in scope are welcome."
+    yield f"- To be changed only where the scope names the very file: {what}. New tests in scope are welcome."
 
 
 def _result_rule(task: Task) -> str:

@@ -10,23 +10,31 @@ from .patterns import fold, is_glob
 LONGEST = 1024
 
 _CHECKBOX = re.compile(r"\[[ xX]\]\s+")
-_TICKED = re.compile(r"(?P<ticks>`+)(?P<inner>.+?)(?<!`)(?P=ticks)(?!`)(?P<rest>.*)")
+_TICKED = re.compile(r"(?P<ticks>`++)(?P<inner>.+?)(?<!`)(?P=ticks)(?!`)(?P<rest>.*)")
 _COMMENT = re.compile(r"\s+(?:[—–#(:]|--?(?=\s|$)|//|<!--).*|:\s.*|\s*")
 _LONE_PATH = re.compile(r"\s+-\s+\S*[./]\S*")
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _BRACES = re.compile(r"\{[^{}/]*,[^{}/]*\}")
-_ALLOWED = "allowed: a path (`src/app.py`), a folder (`src/`) or a glob (`src/**/*.py`), from the repository's top folder"
-_ONE_PATH = "write one path per item, in back-ticks if it has spaces; a comment begins with ` — `, ` - `, ` # ` or ` (`"
+_ALLOWED = "allowed: a path (`src/app.py`), a folder (`src/`), a glob (`src/**/*.py`), from the top folder on"
+_ONE_PATH = (
+    "write one path per item, in back-ticks if it has spaces; "
+    "a comment begins with ` — `, ` - `, ` # ` or ` (`"
+)
 
 
 def entry_pattern(item: str) -> str:
-    """The pattern that a list item's text names. Raises ValueError saying what is wrong and what is allowed."""
+    """The pattern that a list item's text names.
+
+    Raises ValueError saying what is wrong and what is allowed.
+    """
     first, *more = item.split("\n")
     text = first.strip()
     if box := _CHECKBOX.match(text):
         text = text[box.end() :]
     if not text:
         raise ValueError(f"an empty entry; {_ALLOWED}")
+    if len(text) > 4 * LONGEST:
+        raise ValueError(f"an entry of {len(text)} characters; {_ONE_PATH}")
     name, comment = _ticked(text) if text.startswith("`") else _bare(text)
     if more and not comment:
         raise ValueError(f"{_shown(text)} goes on in the next line; {_ONE_PATH}")
@@ -122,8 +130,8 @@ def _glob_problem(parts: list[str]) -> str | None:
 
 def _spells_something(part: str) -> bool:
     meaning = segment(part)
-    tokens = meaning.readings[0] if isinstance(meaning, Segment) else tuple(meaning)
-    return any(isinstance(token, str) and token != "." for token in tokens)
+    reading = meaning.readings[0] if isinstance(meaning, Segment) else tuple(meaning)
+    return any(isinstance(item, str) and item != "." for item in reading)
 
 
 def _shown(text: str) -> str:

@@ -184,8 +184,8 @@ class _Parser:
         if not end:
             return FrontMatter(), 0
         front, errors = front_matter.parse("\n".join(self.lines[first:end]), first + 1, self.path.stem)
-        for error in errors:
-            self._refuse(error.line, error.message)
+        for found in errors:
+            self._refuse(found.line, found.message)
         return front, end + 1
 
     def _find_doubles(self, sections: Sequence[_Section]) -> None:
@@ -253,10 +253,11 @@ class _Parser:
 
 def _sections(headings: Sequence[task_markdown.Heading], begin: int, line_count: int) -> Iterator[_Section]:
     ends = [begin + heading.start for heading in headings[1:]] + [line_count]
-    for heading, end in zip(headings, ends, strict=True):
+    for heading, end in zip(headings, ends, strict=False):
         if heading.level == 2:
-            name = _KNOWN.get(heading_name(heading.name), heading.name)
-            yield _Section(name, begin + heading.start + 1, begin + heading.end, end)
+            name = heading.name
+            known = _KNOWN.get(name.casefold()) or _KNOWN.get(heading_name(name))
+            yield _Section(known or name, begin + heading.start + 1, begin + heading.end, end)
 
 
 def _pattern(item: task_markdown.Item) -> str:

@@ -41,7 +41,7 @@ def install() -> Path:
 
 @pytest.fixture(scope="session")
 def claude_cli() -> Path:
-    """The real CLI. Without one the test is skipped; it fails where CI is set, where it must not go missing."""
+    """The real CLI. Without one the test is skipped, but fails where CI is set: there it has to exist."""
     path = find()
     if path is None:
         message = f"the real claude CLI is not installed; {REMEDY}"

@@ -57,9 +57,9 @@ def api_error(error: str | None, status: int | None) -> tuple[object, object]:
 
 
 _KEYS = """
-type subtype message content name input error is_error result errors usage permission_denials id rate_limit_info
-resetsAt status attempt max_retries error_status session_id parent_tool_use_id num_turns total_cost_usd text thinking
-old_string new_string command pattern tool_name tool_input
+type subtype message content name input error is_error result errors usage permission_denials id text thinking
+rate_limit_info resetsAt status attempt max_retries error_status session_id parent_tool_use_id num_turns
+total_cost_usd old_string new_string command pattern tool_name tool_input
 """
 texts = st.text(st.characters(categories=("L", "Cc", "Cs")), max_size=5)
 json_values = st.recursive(

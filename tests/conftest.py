@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.queue_runs import Project
 from tests.user_repository import UserRepository, make_repository
 
 _FOREIGN = ("GIT_", "AGENTTASKS_", "ANTHROPIC_", "CLAUDE", "XDG_", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "CI")
@@ -38,4 +39,13 @@ def repository(tmp_path: Path) -> UserRepository:
     for folder in ("pending", "done", "failed"):
         made.write(f"tasks/{folder}/.gitkeep", "")
     made.commit("first")
+    return made
+
+
+@pytest.fixture
+def project(repository: UserRepository, tmp_path: Path) -> Project:
+    """The repository with a green gate and an agent that appends a line to `src/a.txt`."""
+    made = Project(repository, tmp_path / "agent.sh")
+    made.agent('echo "by $AGENTTASKS_TASK" >> src/a.txt')
+    made.configure()
     return made

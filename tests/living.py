@@ -1,4 +1,4 @@
-"""Which processes of a test are alive: those whose working folder is the test's."""
+"""Running programs in a folder of their own, and seeing which of their processes are alive."""
 
 from __future__ import annotations
 
@@ -8,6 +8,40 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from pytest_agenttasks.supervisor import Finished, Supervisor
+
+PATH = os.environ["PATH"]
+
+
+class Runner:
+    """A supervisor whose programs run in `folder` and write to its file `out`."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.supervisor = Supervisor()
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.supervisor.close()
+        end(self.folder)
+
+    def __call__(self, *argv: str, **options: Any) -> Finished:
+        given: dict[str, Any] = {"cwd": self.folder, "env": {"PATH": PATH}, "timeout": 60.0}
+        return self.supervisor.run(argv, **(given | {"stdout": self.folder / "out"} | options))
+
+    @property
+    def reaper(self) -> int:
+        """The pid of the helper process."""
+        assert self.supervisor._lifeline is not None
+        return self.supervisor._lifeline.process.pid
+
+    def living(self) -> list[int]:
+        return living(self.folder)
 
 
 def living(folder: Path) -> list[int]:
@@ -34,3 +68,12 @@ def end(folder: Path) -> None:
     for pid in living(folder):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    """A callback that fails with this."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail

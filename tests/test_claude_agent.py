@@ -193,7 +193,7 @@ def test_running_out_of_turns_is_the_tasks_failure(real: RealCli) -> None:
 
 @real_claude
 def test_running_out_of_budget_is_the_tasks_failure(real: RealCli) -> None:
-    script = [Use("Bash", command="true"), Use("Bash", command="true"), Say("done")]
+    script: Script = [Use("Bash", command="true"), Use("Bash", command="true"), Say("done")]
     result = real.run(script, budget_usd=0.001)
     assert result.failure is not None
     assert result.failure.kind is Kind.AGENT

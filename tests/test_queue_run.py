@@ -1,0 +1,254 @@
+"""The main job, end to end: real pytest, real git, a scripted agent."""
+
+from __future__ import annotations
+
+import subprocess
+
+from tests.queue_runs import Project
+
+
+def test_a_task_becomes_one_verified_commit(project: Project) -> None:
+    project.task("001-first")
+    result = project.run()
+    assert result.status == 0, result.output
+    assert result.outcomes == {"001-first": "landed"}
+    assert project.where("001-first") == ["done"]
+    subjects = project.repository.subjects()
+    assert subjects[-2:] == [
+        "chore(tasks): update tasks/pending/001-first.md",
+        "feat: complete 001-first (automated agent run)",
+    ]
+    assert project.repository.files_of("HEAD") == ["src/a.txt", "tasks/done/001-first.md", "tasks/pending/001-first.md"]
+    assert project.repository.read("src/a.txt") == "a\nby 001-first\n"
+    assert project.repository.status() == ""
+    body = project.repository.git("log", "-1", "--format=%B")
+    assert "Task 001-first" in body
+    trailers = project.repository.git("log", "-1", "--format=%(trailers)")
+    assert "Agent-Task: 001-first" in trailers
+    assert "Agent-Attempt: 1" in trailers
+    assert "Agent-Gates: tests" in trailers
+    assert result.properties["001-first"]["commit"] == project.repository.head()
+
+
+def test_a_change_out_of_scope_is_refused_and_nothing_of_it_lands(project: Project) -> None:
+    project.agent('echo x >> src/a.txt; echo x >> src/b.txt')
+    project.task("001-stray")
+    result = project.run()
+    assert result.status == 1
+    assert result.outcomes == {"001-stray": "scope"}
+    assert result.properties["001-stray"]["attempts"] == "2"
+    assert "src/b.txt" in result.output
+    assert project.where("001-stray") == ["failed"]
+    assert project.repository.read("src/a.txt") == "a\n"
+    assert project.repository.status() == ""
+    assert project.repository.subjects()[-1] == "chore(tasks): move 001-stray to failed"
+    assert "+x" in (project.path / "tasks/logs/001-stray/attempt-1.diff").read_text()
+
+
+def test_the_next_session_is_told_what_the_gate_said_and_goes_on_from_the_files(project: Project) -> None:
+    project.configure(gate="cat src/a.txt; grep -q good src/a.txt || ! grep -q bad src/a.txt")
+    project.agent(
+        'cat > ../prompt-$AGENTTASKS_ATTEMPT || true\n'
+        'if [ $AGENTTASKS_ATTEMPT = 1 ]; then echo bad >> src/a.txt; else echo good >> src/a.txt; fi'
+    )
+    project.task("001-second")
+    result = project.run()
+    assert result.status == 0, result.output
+    assert "1 rerun" in result.output
+    assert project.repository.read("src/a.txt") == "a\nbad\ngood\n"
+    assert result.properties["001-second"]["attempts"] == "2"
+    prompt = (project.path / "tasks/logs/001-second/attempt-2.prompt.md").read_text()
+    assert "gate `tests`" in prompt
+    assert "bad" in prompt
+
+
+def test_blocked_and_refused_tasks_spend_nothing_and_the_rest_goes_on(project: Project) -> None:
+    project.agent('echo "$AGENTTASKS_TASK" >> ../ran; [ $AGENTTASKS_TASK != 002-fails ] && echo x >> src/a.txt')
+    project.task("001-refused", "# No scope\n\n## Objective\nWork.\n")
+    project.task("002-fails")
+    project.task("003-blocked", front="depends_on: [002-fails]")
+    project.task("004-fine")
+    result = project.run()
+    assert result.status == 1
+    assert result.outcomes == {"001-refused": "refused", "002-fails": "agent", "003-blocked": "blocked", "004-fine": "landed"}
+    assert project.where("001-refused") == ["failed"]
+    assert project.where("003-blocked") == ["pending"]
+
+
+def test_dependencies_set_the_order_and_done_ones_count(project: Project) -> None:
+    project.task("001-late", front="depends_on: [002-early]")
+    project.task("002-early", front="depends_on: [000-old]")
+    project.repository.commit("old", **{"tasks/done/000-old.md": "# Old\n"})
+    result = project.run()
+    assert result.status == 0, result.output
+    assert project.repository.read("src/a.txt") == "a\nby 002-early\nby 001-late\n"
+
+
+def test_reverting_any_landed_task_is_clean_and_the_next_run_holds_it(project: Project) -> None:
+    project.repository.commit("memory", **{"CLAUDE.md": "# M\n\n## Known Issues\n\n## Completed Tasks Log\n"})
+    project.agent('echo "$AGENTTASKS_TASK" > src/$AGENTTASKS_TASK.txt')
+    names = [f"00{n}-t" for n in range(1, 6)]
+    for name in names:
+        project.task(name, scope=(f"src/{name}.txt",))
+    assert project.run().status == 0
+    commits = {
+        name: project.repository.git("log", "--format=%H", f"--grep=complete {name} ") for name in names
+    }
+    for name in (names[0], names[2], names[4]):
+        project.repository.git("revert", "--no-edit", commits[name])
+        assert project.where(name) == ["pending"]
+        assert not (project.path / f"src/{name}.txt").exists()
+    result = project.run()
+    assert result.outcomes == {name: "held" for name in (names[0], names[2], names[4])}
+    assert result.status == 1
+
+
+def test_the_memory_file_is_kept_by_the_runner(project: Project) -> None:
+    project.repository.commit(
+        "memory", **{"CLAUDE.md": "# M\n\n## Known Issues\n\n## Active Task Queue\n\n## Completed Tasks Log\n"}
+    )
+    project.agent(
+        'echo x >> src/a.txt\nsed -i "s/^## Known Issues$/## Known Issues\\n- seen by $AGENTTASKS_TASK/" CLAUDE.md'
+    )
+    project.task("001-first")
+    project.task("002-second")
+    result = project.run()
+    assert result.status == 0, result.output
+    text = project.repository.read("CLAUDE.md")
+    assert "- seen by 001-first" in text
+    assert "- seen by 002-second" in text
+    assert "001-first: Task 001-first" in text
+    assert project.repository.subjects()[-1] == "chore(memory): record 002-second"
+    assert project.repository.files_of("HEAD") == ["CLAUDE.md"]
+    assert "CLAUDE.md" not in project.repository.files_of("HEAD~1")
+
+
+def test_a_memory_edit_elsewhere_is_out_of_scope(project: Project) -> None:
+    project.repository.commit("memory", **{"CLAUDE.md": "# M\n\n## Do Not Touch\n- src/b.txt\n\n## Known Issues\n"})
+    project.agent("echo x >> src/a.txt; sed -i '/src.b.txt/d' CLAUDE.md")
+    project.task("001-sly")
+    result = project.run()
+    assert result.outcomes == {"001-sly": "scope"}
+
+
+def test_a_red_base_stops_before_anything_is_spent(project: Project) -> None:
+    project.repository.commit("break", **{"src/broken.txt": "x"})
+    project.agent("touch ../ran")
+    project.task("001-first")
+    result = project.run()
+    assert result.status == 4
+    assert "red on the base" in result.output
+    assert not (project.path.parent / "ran").exists()
+    assert project.where("001-first") == ["pending"]
+
+
+def test_a_gate_that_turns_red_on_the_base_pauses_the_run(project: Project) -> None:
+    project.configure(gate=f"test ! -e {project.path.parent}/outage")
+    project.agent(f"echo x >> src/a.txt; touch {project.path.parent}/outage")
+    project.task("001-first")
+    project.task("002-second")
+    result = project.run()
+    assert result.status == 2
+    assert result.outcomes == {"001-first": "base-red"}
+    assert project.where("001-first") == ["pending"]
+
+
+def test_a_gate_that_rewrites_files_fails_and_says_so(project: Project) -> None:
+    project.configure(gate="if grep -q x src/a.txt; then echo formatted > src/b.txt; fi")
+    project.agent("echo x >> src/a.txt")
+    project.task("001-first")
+    result = project.run()
+    assert result.outcomes == {"001-first": "gate"}
+    assert "rewrote tracked files (src/b.txt)" in result.output
+
+
+def test_an_untracked_queue_works_too(project: Project) -> None:
+    project.repository.git("rm", "-rq", "tasks")
+    project.repository.write(".gitignore", "*.log\nbuild/\ntasks/\n")
+    project.repository.commit("no queue")
+    project.task("001-first")
+    project.task("002-refused", "# nothing\n")
+    result = project.run()
+    assert result.outcomes == {"001-first": "landed", "002-refused": "refused"}
+    assert project.where("001-first") == ["done"]
+    assert project.where("002-refused") == ["failed"]
+    assert project.repository.files_of("HEAD") == ["src/a.txt"]
+
+
+def test_the_users_edit_in_the_way_keeps_the_verified_result_for_the_next_run(project: Project) -> None:
+    edit = f"echo mine >> {project.path}/src/a.txt"
+    project.agent(f"echo x >> src/a.txt; {edit}; echo again >> ../../../../../ran || true")
+    project.task("001-first")
+    result = project.run()
+    assert result.outcomes == {"001-first": "checkout"}, result.output
+    assert project.repository.read("src/a.txt") == "a\nmine\n"
+    assert project.where("001-first") == ["pending"]
+    project.repository.git("checkout", "src/a.txt")
+    project.agent("exit 1")
+    again = project.run()
+    assert again.outcomes == {"001-first": "landed"}, again.output
+    assert project.repository.read("src/a.txt") == "a\nx\n"
+
+
+def test_the_users_commit_on_the_same_file_is_respected(project: Project) -> None:
+    project.agent(
+        f"echo x >> src/a.txt\n"
+        f"if [ $AGENTTASKS_ATTEMPT = 1 ]; then cd {project.path}; echo mine >> src/a.txt; git commit -qam mine; fi"
+    )
+    project.task("001-first")
+    result = project.run()
+    assert result.outcomes == {"001-first": "landed"}, result.output
+    assert project.repository.read("src/a.txt") == "a\nmine\nx\n"
+    assert result.properties["001-first"]["attempt.1"].startswith("moved")
+
+
+def test_a_task_edited_meanwhile_runs_again_with_its_new_text(project: Project) -> None:
+    task = f"{project.path}/tasks/pending/001-first.md"
+    project.agent(
+        f"echo x >> src/a.txt\nif [ $AGENTTASKS_ATTEMPT = 1 ]; then echo '- more' >> {task}; fi; cat > ../prompt || true"
+    )
+    project.task("001-first")
+    result = project.run()
+    assert result.outcomes == {"001-first": "landed"}, result.output
+    assert "edited" in result.properties["001-first"]["attempt.1"]
+    assert project.repository.read("tasks/done/001-first.md").endswith("- more\n")
+
+
+def test_collecting_lists_and_spends_nothing(project: Project) -> None:
+    project.agent("touch ../ran")
+    project.task("001-first", front="tags: [auth]")
+    project.task("002-second")
+    listed = project.run("--collect-only", "-q")
+    assert listed.status == 0
+    assert "tasks/pending/001-first.md::001-first" in listed.output
+    chosen = project.run("--collect-only", "-q", "-m", "auth")
+    assert "002-second" not in chosen.output
+    assert project.repository.subjects()[-1] == "settings"
+
+
+def test_an_empty_queue_says_so(project: Project) -> None:
+    result = project.run()
+    assert result.status == 5
+    assert "no task in the queue" in result.output
+
+
+def test_without_the_option_tasks_are_invisible(project: Project) -> None:
+    project.repository.write("test_own.py", "def test_own(): pass\n")
+    project.task("001-first")
+    process = project.start(command=())
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "1 passed" in output
+
+
+def test_nothing_runs_on_when_the_agent_left_processes(project: Project) -> None:
+    project.agent(
+        "echo x >> src/a.txt\n"
+        "setsid sh -c 'sleep 1; echo late >> src/a.txt; sleep 600' >/dev/null 2>&1 &\n"
+        "echo $! > \"$TMPDIR/../pid\""
+    )
+    project.task("001-first")
+    result = project.run()
+    assert result.outcomes == {"001-first": "landed"}
+    alive = subprocess.run(["pgrep", "-f", "echo late >> src/a.txt"], capture_output=True, text=True, check=False)
+    assert alive.stdout == ""
