@@ -6,7 +6,7 @@ import errno
 import os
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -220,7 +220,7 @@ def _session(run: Run, this: Attempt, where: Place, prompt: Prompt, timeout: flo
     return result
 
 
-def _executor(run: Run, where: Place, environment: dict[str, str] | object, limit: float) -> Execute:
+def _executor(run: Run, where: Place, variables: Mapping[str, str], limit: float) -> Execute:
     def started(pid: int, when: float) -> None:
         run.journal.write(ProgramStarted(pid=pid, started=when))
 
@@ -230,23 +230,23 @@ def _executor(run: Run, where: Place, environment: dict[str, str] | object, limi
         stdout: Path,
         stderr: Path | None = None,
         stdin: Path | None = None,
-        env: object = None,
-        poll: object = None,
+        env: Mapping[str, str] | None = None,
+        poll: Callable[[], str | None] | None = None,
     ) -> Finished:
         return run.supervisor.run(
             argv,
             cwd=where.path,
-            env=env if env is not None else environment,  # type: ignore[arg-type]
+            env=variables if env is None else env,
             stdout=stdout,
             stderr=stderr,
             stdin=stdin,
             timeout=limit,
             max_output=MAX_AGENT_OUTPUT,
-            poll=poll,  # type: ignore[arg-type]
+            poll=poll,
             started=started,
         )
 
-    return execute  # type: ignore[return-value]
+    return execute
 
 
 def _store(run: Run, this: Attempt, where: Place, base: Base) -> Snapshot:
@@ -452,7 +452,7 @@ def _record(run: Run, this: Attempt, outcome: Outcome) -> None:
     folder = _logs(run, this.task)
     stream = folder / f"{this.stem}.jsonl"
     if stream.exists():
-        write_transcript(stream, folder / f"{this.stem}.transcript.md")
+        write_transcript(stream, folder / f"{this.stem}.transcript.md", f"{this.task.name}, attempt {this.number}")
     document = {
         "task": this.task.name,
         "attempt": this.number,

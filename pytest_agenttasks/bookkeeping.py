@@ -81,7 +81,8 @@ def memory_changes(
     today = datetime.date.today()
     done = [Completed(date=today, name=task.name, title=task.title) for task in landed]
     text = record_completed(text, done, run.settings.memory.completed_log_limit).text
-    text = update_queue(text, lambda: _pending(run, without))
+    if "active task queue" in text.casefold():
+        text = update_queue(text, _pending(run, without))
     if text == found.text:
         return []
     mode, old = entries(run.shadow, tree, [found.path])[found.path]

@@ -154,6 +154,8 @@ class Reaper:
         """End every descendant; return the names of those that outlived the program, and of the immortal."""
         survivors: list[str] = []
         until = time.monotonic() + SWEEP
+        if not lineage.LINUX:
+            self._cull()  # the group outlives its leader, and is not ours to collect
         while self._reap():
             names = self._cull()
             survivors = survivors or names

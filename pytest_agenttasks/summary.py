@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,15 +19,16 @@ _RIGHT_ALIGNED = frozenset({"attempts", "time", "cost"})
 _GAP = "  "
 _SHORTEST_NAME = 12
 _COMMIT_DIGITS = 9
-_NAMES_IN_A_COMMAND = 3
+_NAMES_TOLD = 3
 _PATHS_TOLD = 10
 
-_FAILED = (Kind.SCOPE, Kind.GATE, Kind.ACCEPT, Kind.AGENT)
+_FAILED = tuple(kind for kind in Kind if kind.charged)
+_WAITING = tuple(kind for kind in Kind if kind not in (*_FAILED, Kind.LANDED, Kind.REFUSED, Kind.HELD))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of one task in this run; `cost_usd` and `commit` are None where there is none or it is unknown."""
+    """What became of one task in this run; `cost_usd` None: unknown, or no session was held."""
 
     task: str
     kind: Kind
@@ -47,7 +49,8 @@ def table(rows: Sequence[Row], width: int) -> str:
     name_room = min(longest_name, max(room * 3 // 5, room - longest_reason, _SHORTEST_NAME))
     widths = [name_room, *fixed, room - name_room]
     lines = [_table_line(line, widths) for line in cells]
-    return "\n".join([*lines, "", *_wrapped(_totals(rows), width), *_next_steps(rows)])
+    totals = textwrap.wrap(_totals(rows), max(width, 60), subsequent_indent="  ")
+    return "\n".join([*lines, "", *totals, *_next_steps(rows)])
 
 
 def explain(outcome: Outcome, task_name: str) -> str:
@@ -79,24 +82,35 @@ _ADVICE = {
     Kind.BLOCKED: "nothing; it runs once what it depends on has landed",
     Kind.HELD: "`agenttasks requeue {name} -m WHY` puts it back into the queue",
     Kind.REFUSED: "mend the task file (`agenttasks lint` checks it), then `agenttasks requeue {name}`",
-    Kind.SCOPE: "`agenttasks show {name}` shows the changes; if they belong to the task, add them to its Files in Scope, "
-    "then `agenttasks requeue {name}`",
+    Kind.SCOPE: "`agenttasks show {name}` shows the changes; if they belong to the task, add them to its "
+    "Files in Scope, then `agenttasks requeue {name}`",
     Kind.GATE: "`agenttasks show {name}` shows the changes, `agenttasks open {name}` lets you finish them, "
     "`agenttasks requeue {name} -m NOTE` has it tried again",
-    Kind.ACCEPT: "check that the task's `accept` command asks for what the task says; `agenttasks open {name}` lets you "
-    "finish it, `agenttasks requeue {name} -m NOTE` has it tried again",
+    Kind.ACCEPT: "check that the task's `accept` command asks for what the task says; `agenttasks open {name}` "
+    "lets you finish it, `agenttasks requeue {name} -m NOTE` has it tried again",
     Kind.AGENT: "`agenttasks show {name}` shows the transcript; make the task clearer or smaller, then "
     "`agenttasks requeue {name}`",
     Kind.USAGE_LIMIT: "nothing; the task stays pending: run again when the limit is reset",
     Kind.OVERLOADED: "nothing; the task stays pending: run again later",
-    Kind.AUTH: "log in with the agent's own command or give it a valid key, then run again; `agenttasks doctor` checks it",
+    Kind.AUTH: "log in with the agent's own command or give it a valid key, then run again; "
+    "`agenttasks doctor` checks it",
     Kind.NETWORK: "the task stays pending: run again when the network is back; `agenttasks doctor` checks it",
-    Kind.BASE_RED: "make the gate pass on the branch as it is, then run again; `agenttasks doctor` runs the gates on it",
+    Kind.BASE_RED: "make the gate pass on the branch as it is, then run again; "
+    "`agenttasks doctor` runs the gates on it",
     Kind.MOVED: "nothing; the task stays pending and runs on the branch as it is now",
-    Kind.CHECKOUT: "commit or stash your own edits, then run again: what has passed its gates lands without a new session",
+    Kind.CHECKOUT: "commit or stash your own edits, then run again: what has passed its gates lands without "
+    "a new session",
     Kind.DISK: "free some space (`agenttasks clean` drops old attempts, workspaces and logs), then run again",
     Kind.INTERRUPTED: "run again: the task is still pending, `agenttasks show {name}` shows how far it came",
     Kind.INTERNAL: "run again; if it happens again, report it with the text above",
+}
+
+_MENDS = {
+    Kind.AUTH: ("agenttasks doctor", "the agent's login does not work"),
+    Kind.NETWORK: ("agenttasks doctor", "the service could not be reached"),
+    Kind.BASE_RED: ("agenttasks doctor", "a gate is red on the base"),
+    Kind.CHECKOUT: ("git status", "your own edits are in the way"),
+    Kind.DISK: ("agenttasks clean", "no space is left"),
 }
 
 
@@ -109,14 +123,13 @@ def _verb(kind: Kind) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    landed = row.kind is Kind.LANDED and row.commit
     return (
         one_line(row.task),
         row.kind.value,
         str(row.attempts),
         format_duration(row.seconds) if row.seconds > 0 else "-",
         _money(row.cost_usd) if row.cost_usd is not None else "-",
-        row.commit[:_COMMIT_DIGITS] if landed and row.commit else one_line(row.summary),
+        row.commit[:_COMMIT_DIGITS] if row.commit and row.kind is Kind.LANDED else one_line(row.summary),
     )
 
 
@@ -134,38 +147,90 @@ def _totals(rows: Sequence[Row]) -> str:
     others = [f"{counts[kind]} {kind.value}" for kind in Kind if counts[kind] and kind is not Kind.LANDED]
     sessions = sum(row.attempts for row in rows)
     costs = [row.cost_usd for row in rows if row.cost_usd is not None]
+    unknown = any(row.attempts and row.cost_usd is None for row in rows)
     parts = [
         f"landed {counts[Kind.LANDED]} of {len(rows)}" + (f" ({', '.join(others)})" if others else ""),
         f"{sessions} session{'s' * (sessions != 1)}",
-        *([_money(sum(costs))] if costs else []),
+        *([("at least " if unknown else "") + _money(sum(costs))] if costs else []),
         format_duration(sum(row.seconds for row in rows)),
     ]
     return ", ".join(parts)
 
 
-def _next_steps(rows: Sequence[Row]) -> Iterator[str]:
-    """One line per class of outcome: a command to type, and what for."""
+def _next_steps(rows: Sequence[Row]) -> list[str]:
+    """A line per command to type, with what it is for, then the tasks that need nothing."""
 
     def names(*kinds: Kind) -> list[str]:
         return [shlex.quote(one_line(row.task)) for row in rows if row.kind in kinds]
 
-    steps: list[tuple[str, str]] = []
-    if failed := names(*_FAILED):
-        steps += [(f"agenttasks show {name}", "why it failed") for name in failed[:_NAMES_IN_A_COMMAND]]
-        if len(failed) > _NAMES_IN_A_COMMAND:
-            steps.append(("agenttasks review", f"all {len(failed)} that failed"))
-    if refused := names(Kind.REFUSED):
-        steps.append((_command("requeue", refused, "lint"), "refused: once the task file is mended"))
-    if held := names(Kind.HELD):
-        steps.append((_command("requeue", held, "status"), "held: back into the queue"))
+    steps: dict[str, list[str]] = {}
+    failed, refused, held = names(*_FAILED), names(Kind.REFUSED), names(Kind.HELD)
+    for name in failed[:_NAMES_TOLD]:
+        steps[f"agenttasks show {name}"] = ["why it failed"]
+    if len(failed) > _NAMES_TOLD:
+        steps["agenttasks review"] = [f"all {len(failed)} that failed"]
+    if refused:
+        steps[_with_names("agenttasks requeue", refused)] = ["once the task file is mended"]
+    if held:
+        steps[_with_names("agenttasks requeue", held)] = ["held: back into the queue"]
     if names(Kind.LANDED):
-        steps.append(("agenttasks review", "what landed"))
+        steps.setdefault("agenttasks review", []).append("what landed")
     for kind, (command, why) in _MENDS.items():
         if names(kind):
-            steps.append((command, why))
-    column = max((len(command) for command, _ in steps), default=0)
-    for command, why in steps:
-        yield f"  {command:<{column}}  # {why}"
-    left = names(*(kind for kind in Kind if not kind.charged and kind not in (Kind.LANDED, Kind.REFUSED, Kind.HELD)))
-    if left:
-        yield f"  still pending, taken up by the next run: {_some(left)}"
+            steps.setdefault(command, []).append(why)
+    column = max(map(len, steps), default=0)
+    lines = [f"  {command:<{column}}  # {', '.join(why)}" for command, why in steps.items()]
+    waiting = names(*_WAITING)
+    if waiting:
+        lines.append(_with_names("  still pending, for the next run:", waiting))
+    return lines
+
+
+def _with_names(start: str, names: Sequence[str]) -> str:
+    more = "" if len(names) <= _NAMES_TOLD else f" … ({len(names)} tasks)"
+    return f"{start} {' '.join(names[:_NAMES_TOLD])}{more}"
+
+
+def _money(usd: float) -> str:
+    return "<$0.01" if 0 < usd < 0.005 else f"${usd:,.2f}"
+
+
+def _time(epoch: float | None) -> str:
+    try:
+        return datetime.fromtimestamp(epoch).astimezone().strftime("%Y-%m-%d %H:%M %Z") if epoch else ""
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def _columns(text: str) -> int:
+    """The terminal columns that a text takes."""
+    return sum(map(_column_count, text))
+
+
+def _column_count(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _cut(text: str, width: int) -> str:
+    if _columns(text) <= width:
+        return text
+    return _start(text, width - 1).rstrip() + "…"
+
+
+def _without_middle(text: str, width: int) -> str:
+    """A name too long keeps its start, where the number is, and some of its end, where names differ."""
+    if _columns(text) <= width:
+        return text
+    end = _start(text[::-1], (width - 1) // 3)[::-1]
+    return _start(text, width - 1 - _columns(end)) + "…" + end
+
+
+def _start(text: str, width: int) -> str:
+    columns = 0
+    for position, character in enumerate(text):
+        columns += _column_count(character)
+        if columns > width:
+            return text[:position]
+    return text

@@ -77,7 +77,7 @@ def test_the_program_starts_clean(run: Runner) -> None:
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     try:
         script = (
-            "ls /proc/$$/fd; grep -E 'NSsid|SigBlk|SigIgn' /proc/$$/status; ulimit -c; ulimit -Hc; echo $$"
+            "ls /proc/$$/fd; grep -E 'NSsid|SigBlk|SigIgn' /proc/self/status; ulimit -c; ulimit -Hc; echo $$"
         )
         run("sh", "-c", script)
     finally:
@@ -101,13 +101,13 @@ def test_the_program_starts_clean(run: Runner) -> None:
             ["true"],
             {"cwd": Path("/no/where")},
             errno.ENOENT,
-            "its working run.folder /no/where: No such file",
+            "its working folder /no/where: No such file",
         ),
         (
             ["true"],
             {"cwd": Path("/etc/passwd")},
             errno.ENOTDIR,
-            "its working run.folder /etc/passwd: Not a dir",
+            "its working folder /etc/passwd: Not a dir",
         ),
         (["true"], {"stdin": Path("/no/in")}, errno.ENOENT, "its stdin: No such file"),
         (["true"], {"stdout": Path("/no/out")}, errno.ENOENT, "its stdout: No such file"),

@@ -36,6 +36,10 @@ VERBS = {
     "new": Verb("write a new task file from the template"),
     "lint": Verb("check the queue's task files; spends nothing"),
     "run": Verb("run the queue, apart from the project's own pytest set-up", passes_on=True),
+    "show": Verb("one task's attempts, evidence and diff"),
+    "status": Verb("what lies in the queue, what came of it, what was spent"),
+    "requeue": Verb("failed or held tasks back to pending"),
+    "demo": Verb("play a small queue in a throw-away repository"),
     "schema": Verb("print the JSON schema of agenttasks.yaml, for editors"),
 }
 """Every verb, in the order of the help; the module of the same name in this package does the work."""

@@ -110,7 +110,7 @@ class Terminal:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Any] | None:
-        if report.outcome == "rerun":  # type: ignore[comparison-overlap]
+        if str(report.outcome) == "rerun":
             return "rerun", "R", ("RERUN", {"yellow": True})
         return None
 

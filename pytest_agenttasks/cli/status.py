@@ -1,0 +1,91 @@
+"""`agenttasks status`: what lies in the queue, what came of it, what was spent, and whether a run goes on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ..journal import History, Journal
+from ..printable import one_line, printable
+from ..queue import Queue, names
+from ..repository import Repository, is_ancestor
+from .place import open_place
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--queue", type=Path, metavar="PATH", help="the queue folder (default: tasks/pending)")
+
+
+def run(args: argparse.Namespace) -> int:
+    repository, queue = open_place(args.queue)
+    found = gather(repository, queue, Journal(repository.home / "journal.jsonl").history)
+    if args.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print(_text(found))
+    return 0
+
+
+def gather(repository: Repository, queue: Queue, history: History) -> dict[str, Any]:
+    """The state of the queue as plain data; `spent_usd` is the sum over all recorded sessions."""
+    pending = sorted(names(queue.pending))
+    held = [name for name in pending if (done := history.landed.get(name)) and is_ancestor(repository, done.commit, "HEAD")]
+    waiting = [name for name in pending if name in history.passed and name not in held]
+    landed = {name: history.landed[name].commit for name in sorted(names(queue.done)) if name in history.landed}
+    failed = {}
+    for name in sorted(names(queue.failed)):
+        ended = history.ended.get(name)
+        failed[name] = f"{ended[-1].kind}: {ended[-1].summary}" if ended else "refused: see tasks/logs/orchestration.log"
+    return {
+        "queue": str(queue.pending),
+        "branch": (repository.branch() or "detached HEAD").removeprefix("refs/heads/"),
+        "running": _running(repository),
+        "pending": [name for name in pending if name not in held and name not in waiting],
+        "verified_not_landed": waiting,
+        "held": held,
+        "done": sorted(names(queue.done)),
+        "landed": landed,
+        "failed": failed,
+        "sessions": sum(history.attempts.values()),
+        "spent_usd": round(history.spent_usd, 4),
+    }
+
+
+def _running(repository: Repository) -> dict[str, Any] | None:
+    """The run that holds the lock now, None when there is none."""
+    lock = FileLock(repository.home / "run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        try:
+            known: dict[str, Any] = json.loads((repository.home / "run.json").read_text())
+        except (OSError, ValueError):
+            known = {}
+        return known
+    lock.release()
+    return None
+
+
+def _text(found: dict[str, Any]) -> str:
+    running = found["running"]
+    lines = [f"{found['queue']} on branch {printable(found['branch'])}"]
+    if running is not None:
+        lines.append(f"  a run is going on (process {running.get('pid', 'unknown')})")
+    lines.append(
+        f"  {len(found['pending'])} pending, {len(found['done'])} done, {len(found['failed'])} failed, {len(found['held'])} held; "
+        f"{found['sessions']} sessions, ${found['spent_usd']:.2f}"
+    )
+    for name in found["verified_not_landed"]:
+        lines.append(f"  {printable(name)}: verified, not landed yet; the next run lands it")
+    for name in found["held"]:
+        lines.append(f"  {printable(name)}: held (its commit was reverted); `agenttasks requeue {name}` runs it again")
+    for name, why in found["failed"].items():
+        lines.append(one_line(f"  {name}: {why}", 200))
+    if found["failed"]:
+        lines.append("look closer: agenttasks show TASK; once mended: agenttasks requeue TASK")
+    return "\n".join(lines)
