@@ -44,8 +44,8 @@ NAMES = frozenset(
     dune-project stack.yaml stack.yaml.lock cabal.project package.yaml package.swift package.resolved .swiftlint.yml
     global.json nuget.config directory.build.props directory.build.targets directory.packages.props
     packages.lock.json .runsettings pubspec.yaml pubspec.lock analysis_options.yaml dart_test.yaml
-    build.zig build.zig.zon deps.edn project.clj shadow-cljs.edn bb.edn tests.edn cpanfile makefile.pl
-    build.pl project.toml flake.nix flake.lock shell.nix default.nix
+    build.zig build.zig.zon dune-workspace deps.edn project.clj shadow-cljs.edn bb.edn tests.edn cpanfile makefile.pl
+    build.pl flake.nix flake.lock shell.nix default.nix
     """
     # task runners, CI and hooks
     """
@@ -62,19 +62,135 @@ NAMES = frozenset(
     """.split()
 )
 
+_SCRIPT_TOOLS = (
+    *(
+        "angular",
+        "astro",
+        "ava",
+        "babel",
+        "bun",
+        "c8",
+        "codecept",
+        "commitlint",
+        "craco",
+        "cypress",
+        "cz",
+        "detox",
+    ),
+    *(
+        "esbuild",
+        "eslint",
+        "gatsby",
+        "jasmine",
+        "jest",
+        "karma",
+        "knip",
+        "lint-staged",
+        "metro",
+        "mocha",
+        "next",
+    ),
+    *(
+        "nightwatch",
+        "nuxt",
+        "nx",
+        "nyc",
+        "oxlint",
+        "parcel",
+        "playwright",
+        "postcss",
+        "prettier",
+        "protractor",
+    ),
+    *(
+        "react-native",
+        "release",
+        "remix",
+        "rollup",
+        "rsbuild",
+        "rslib",
+        "rspack",
+        "snowpack",
+        "storybook",
+        "stryker",
+    ),
+    *(
+        "stylelint",
+        "svelte",
+        "swc",
+        "tailwind",
+        "taze",
+        "testcafe",
+        "tsdown",
+        "tsup",
+        "turbo",
+        "unbuild",
+        "unocss",
+    ),
+    *("vite", "vitest", "vue", "wdio", "web-test-runner", "webpack", "wtr", "xo"),
+)
+"""JavaScript tools that are configured by `TOOL.config.js` and the like."""
+
 NAME_GLOBS = (
     # Python
-    *("*.pth", "*.egg-link", "requirements*.txt", "requirements*.in", "constraints*.txt", "pixi.*.toml", "pylock.*.toml"),
-    # JavaScript: NAME.config.js and its like, and the rc files of the same tools
-    *("*.config.js", "*.config.cjs", "*.config.mjs", "*.config.ts", "*.config.cts", "*.config.mts", "*.config.json"),
-    *("*.conf.js", "*.conf.ts", "*.conf.cjs", "*.conf.mjs", "*.workspace.ts", "*.workspace.js", "*.workspace.json"),
-    *("tsconfig*.json", "cypress.json", "gulpfile.*", "gruntfile.*", "jakefile.*", ".yarnrc*", ".ncurc*", ".nycrc.*"),
+    *(
+        "*.pth",
+        "*.egg-link",
+        "requirements*.txt",
+        "requirements*.in",
+        "constraints*.txt",
+        "pixi.*.toml",
+        "pylock.*.toml",
+    ),
+    # JavaScript and TypeScript
+    *(
+        f"{tool}{more}.{kind}.*"
+        for tool in _SCRIPT_TOOLS
+        for more in ("", ".*", "-*")
+        for kind in ("config", "conf")
+    ),
+    *(
+        f"{tool}{more}"
+        for tool in _SCRIPT_TOOLS
+        for more in (".setup.*", "-setup.*", ".workspace.*", ".preset.*")
+    ),
+    *("tsconfig*.json", "cypress.json", "jest*.json", "karma*.js", "setuptests.*"),
+    *(
+        "gulpfile.*",
+        "gruntfile.*",
+        "jakefile.*",
+        ".yarnrc*",
+        ".ncurc*",
+        ".nycrc.*",
+        ".c8rc.*",
+        ".taprc*",
+        ".parcelrc*",
+    ),
     *(".eslintrc*", ".eslintignore", ".prettierrc*", ".prettierignore", ".stylelintrc*", ".stylelintignore"),
-    *(".babelrc*", ".mocharc*", ".lintstagedrc*", ".commitlintrc*", ".postcssrc*", ".c8rc.*", ".taprc*", ".parcelrc*"),
+    *(".babelrc*", ".mocharc*", ".lintstagedrc*", ".commitlintrc*", ".postcssrc*", ".swcrc*", ".oxlintrc*"),
     # others
     *("*.mk", "*.mak", "*.cmake", "*.bzl", "*.gradle", "*.gradle.kts", "*.versions.toml", "*.sbt", "*.rake"),
-    *("*.csproj", "*.fsproj", "*.vbproj", "*.vcxproj", "*.sln", "*.slnx", "*.gemspec", "*.cabal", "phpstan*.neon*"),
-    *(".golangci.*", ".golangci-*", "jenkinsfile.*", "*.gitlab-ci.yml", ".gitlab-ci*", ".env", ".env.*", "*.just"),
+    *(
+        "*.csproj",
+        "*.fsproj",
+        "*.vbproj",
+        "*.vcxproj",
+        "*.sln",
+        "*.slnx",
+        "*.gemspec",
+        "*.cabal",
+        "phpstan*.neon*",
+    ),
+    *(
+        ".golangci.*",
+        ".golangci-*",
+        "jenkinsfile.*",
+        "*.gitlab-ci.yml",
+        ".gitlab-ci*",
+        ".env",
+        ".env.*",
+        "*.just",
+    ),
 )
 
 HARMLESS_GLOBS = (".env.example", ".env.*.example", ".env.sample", ".env.template", ".env.dist")
@@ -88,33 +204,116 @@ FOLDERS = frozenset(
 
 FOLDER_ENDS = (".egg-info", ".dist-info")
 
-PATHS = (r"(?:.*/)?gradle/wrapper/.*", r"(?:.*/)?\.config/(?:nextest\.toml|dotnet-tools\.json|.*\.ya?ml)")
+PATHS = (r"(?:.*/)?gradle/wrapper/.*", r"(?:.*/)?\.config/(?:nextest\.toml|dotnet-tools\.json)")
+
+TEST_MODULES = frozenset({"pytest", "_pytest", "unittest", "pluggy", "xdist", "hypothesis", "mypy", "ruff"})
+"""Modules that a gate starts from any folder: a file of that name, wherever it is, could take the tool's place."""
 
 TOOL_MODULES = frozenset(
     """
-    pytest _pytest unittest pluggy xdist pytest_cov pytest_timeout pytest_asyncio hypothesis coverage mypy ruff tox nox
-    flake8 pylint black isort pyright nose2 doctest trial twisted behave robot ward
+    pytest_cov pytest_timeout pytest_asyncio coverage tox nox flake8 pylint black isort pyright nose2 trial twisted
+    behave robot ward django setuptools pip build
     """.split()
 )
-"""Modules of test and lint tools: a file of that name on the import path would take the tool's place."""
+"""Modules that take a tool's place if they lie where imports start."""
 
-USUAL_TEST_FOLDERS = ("test", "tests", "__tests__", "__mocks__", "__snapshots__", "testdata", "e2e", "androidtest")
+USUAL_TEST_FOLDERS = (
+    "test",
+    "tests",
+    "__tests__",
+    "__mocks__",
+    "__snapshots__",
+    "testdata",
+    "e2e",
+    "androidTest",
+    "Test",
+    "Tests",
+)
 USUAL_TEST_NAMES = (
-    *("test_*.py", "*_test.py", "*_tests.py", "tests.py", "test.py", "*.test.*", "*.spec.*", "*-test.*", "*-spec.*"),
-    *("*.tests.*", "*.cy.*", "*.e2e.*", "*.e2e-spec.*", "*.snap", "*.stories.test.*", "*_test.go", "*_test.rs", "tests.rs"),
-    *("*Test.java", "*Tests.java", "*TestCase.java", "*IT.java", "*Test.kt", "*Tests.kt", "*Spec.kt", "*Test.scala"),
-    *("*Spec.scala", "*Suite.scala", "*Test.groovy", "*Spec.groovy", "*Test.cs", "*Tests.cs", "*Test.fs", "*Tests.fs"),
-    *("*_spec.rb", "*_test.rb", "test_*.rb", "spec_helper.rb", "rails_helper.rb", "*Test.php", "*Cest.php", "*Spec.php"),
-    *("*_test.exs", "*_SUITE.erl", "*_tests.erl", "*_test.dart", "*Tests.swift", "*Test.swift", "*Tests.m", "*Spec.hs"),
+    *("test_*.py", "*_test.py", "*_tests.py", "tests.py", "test.py", "*.test.*", "*.spec.*"),
+    *(
+        f"*{mark}.{end}"
+        for mark in ("-test", "-spec", "_spec")
+        for end in ("js", "jsx", "ts", "tsx", "mjs", "cjs")
+    ),
+    *(
+        "*.tests.*",
+        "*.cy.*",
+        "*.e2e.*",
+        "*.e2e-spec.*",
+        "*.snap",
+        "*.stories.test.*",
+        "*_test.go",
+        "*_test.rs",
+        "tests.rs",
+    ),
+    *(
+        "*Test.java",
+        "*Tests.java",
+        "*TestCase.java",
+        "*IT.java",
+        "*Test.kt",
+        "*Tests.kt",
+        "*Spec.kt",
+        "*Test.scala",
+    ),
+    *(
+        "*Spec.scala",
+        "*Suite.scala",
+        "*Test.groovy",
+        "*Spec.groovy",
+        "*Test.cs",
+        "*Tests.cs",
+        "*Test.fs",
+        "*Tests.fs",
+    ),
+    *(
+        "*_spec.rb",
+        "*_test.rb",
+        "test_*.rb",
+        "spec_helper.rb",
+        "rails_helper.rb",
+        "*Test.php",
+        "*Cest.php",
+        "*Spec.php",
+    ),
+    *(
+        "*_test.exs",
+        "*_SUITE.erl",
+        "*_tests.erl",
+        "*_test.dart",
+        "*Tests.swift",
+        "*Test.swift",
+        "*Tests.m",
+        "*Spec.hs",
+    ),
     *("*Test.hs", "*_test.c", "*_test.cc", "*_test.cpp", "*_test.cxx", "test_*.c", "test_*.cc", "test_*.cpp"),
-    *("*_unittest.cc", "*_unittest.cpp", "*_test.clj", "*_test.cljs", "*_test.jl", "*_test.lua", "*_spec.lua"),
-    *("*.bats", "*.t", "*.feature", "test-*.R", "test_*.sh", "*_test.sh", "*_test.zig", "*_test.ml", "*_test.nim"),
+    *(
+        "*_unittest.cc",
+        "*_unittest.cpp",
+        "*_test.clj",
+        "*_test.cljs",
+        "*_test.jl",
+        "*_test.lua",
+        "*_spec.lua",
+    ),
+    *(
+        "*.bats",
+        "*.t",
+        "*.feature",
+        "test-*.R",
+        "test_*.sh",
+        "*_test.sh",
+        "*_test.zig",
+        "*_test.ml",
+        "*_test.nim",
+    ),
 )
 USUAL_TESTS = (*(f"**/{folder}/" for folder in USUAL_TEST_FOLDERS), *USUAL_TEST_NAMES)
 """The usual test files of every language, as globs: what `tests: null` in the settings stands for."""
 
 _PYTHON = (".py", ".pyc", ".pyd", ".so", ".pyi")
-_IMPORT_ROOTS = ("", "src/", "lib/")
+_IMPORT_ROOTS = ("", "src/")
 
 
 def _any_of(globs: Iterable[str]) -> re.Pattern[str]:
@@ -156,7 +355,7 @@ def _shadows(folders: list[str], name: str) -> bool:
     module = name.split(".", 1)[0]
     if module == "__init__" and folders:
         *folders, module = folders
-    if module in TOOL_MODULES:
+    if module in TEST_MODULES:
         return True
     root = "".join(f"{folder}/" for folder in folders)
-    return root in _IMPORT_ROOTS and module in sys.stdlib_module_names
+    return root in _IMPORT_ROOTS and (module in TOOL_MODULES or module in sys.stdlib_module_names)

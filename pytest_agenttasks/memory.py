@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .printable import one_line, printable
+from .printable import one_line
+from .scope_entry import entry_pattern
 from .sections import Document, Section, parse
 
 DO_NOT_TOUCH = "do not touch"
@@ -23,7 +24,6 @@ _LOG_ENTRY = re.compile(r"\d{4}-\d\d-\d\d [A-Za-z0-9][A-Za-z0-9._-]*(?:: .*)?")
 _NOTHING = re.compile(
     r"[^a-z0-9/`]*(?:none|nothing|n/a|empty)(?: yet| so far| for now)?[^a-z0-9/`]*", re.IGNORECASE
 )
-_PROTECTED_ENTRY = re.compile(r"(?:`([^`]+)`|([^\s`]+?))(?::|\s+[—–#(:-].*|:\s.*)?")
 _TEXT_BLOCKS = frozenset({"paragraph_open", "fence", "code_block", "blockquote_open"})
 
 
@@ -51,8 +51,8 @@ class Edited:
 def protected_paths(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The paths listed under *Do Not Touch*, and what is wrong with that list (each with its line).
 
-    Sub-sections count; code blocks and HTML comments do not. What cannot be read as a path is a problem:
-    silently protecting less than the author meant would be worse than refusing.
+    Entries are written as in *Files in Scope*. Sub-sections count; code blocks and HTML comments do not.
+    What cannot be read as a path is a problem: protecting less than the author meant would be worse.
     """
     document = parse(text)
     sections = [s for s in document.sections if any(is_do_not_touch(name) for name in s.path)]
@@ -63,13 +63,10 @@ def protected_paths(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         for item in items:
             if _NOTHING.fullmatch(item.text):
                 continue
-            path, problem = _protected_path(item.text)
-            if problem:
-                problems.append(
-                    f"line {item.start + 1}: `{one_line(item.text)}` under *Do Not Touch* {problem}"
-                )
-            else:
-                paths[path] = None
+            try:
+                paths[entry_pattern(item.text)] = None
+            except ValueError as error:
+                problems.append(f"line {item.start + 1}: {one_line(str(error), 400)}")
         if not items and (line := _text_line(document, section)) is not None:
             problems.append(
                 f"line {line + 1}: *Do Not Touch* has text but no list; write a list item for each path"
@@ -106,16 +103,16 @@ def record_completed(text: str, entries: Sequence[Completed], limit: int) -> Edi
     return Edited(text, tuple(new)) if edited is None else Edited(edited, left_out)
 
 
-def update_queue(text: str, pending: Callable[[], Sequence[tuple[str, str]]]) -> str:
+def update_queue(text: str, pending: Sequence[tuple[str, str]]) -> str:
     """Make the list in the *Active Task Queue* say the `pending` tasks (name, title); prose there stays.
 
-    Without such a section the text stays as it is, and `pending` is not called.
+    Without such a section the text stays as it is.
     """
     document = parse(text)
     section = document.section(TASK_QUEUE)
     if section is None:
         return text
-    entries = [f"- {_entry(name, title)}" for name, title in pending()] or [f"- {_NO_TASKS}"]
+    entries = [f"- {_entry(name, title)}" for name, title in pending] or [f"- {_NO_TASKS}"]
     lists = [b for b in document.blocks if b.is_list and section.content <= b.start < section.end]
     if not lists:
         return document.appended(section, entries) or text
@@ -129,25 +126,6 @@ def update_queue(text: str, pending: Callable[[], Sequence[tuple[str, str]]]) ->
 def is_do_not_touch(name: str) -> bool:
     """Whether a `heading_name` begins a protected section; more words may follow."""
     return re.match(rf"{DO_NOT_TOUCH}\b", name) is not None
-
-
-def _protected_path(entry: str) -> tuple[str, str]:
-    """The path of one list item, or what is wrong with it."""
-    match = _PROTECTED_ENTRY.fullmatch(entry)
-    if match is None:
-        return "", "is no path; write one path an item, in back-ticks if it has spaces, a comment after ` — `"
-    path = (match[1] or match[2]).strip().removeprefix("./")
-    if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path) or ".." in path.split("/"):
-        return "", "leaves the repository; write a path relative to its top folder, without `..`"
-    if (
-        not path.strip("./")
-        or path.startswith("!")
-        or "\\" in path
-        or "](" in path
-        or path != printable(path)
-    ):
-        return "", "is no path; write a path, a folder ending in `/` or a glob, with forward slashes"
-    return path, ""
 
 
 def _text_line(document: Document, section: Section) -> int | None:

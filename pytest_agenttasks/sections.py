@@ -34,7 +34,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A list item: its lines, how many items it is nested in, and the text of its first line."""
+    """A list item: its lines, how many items it is nested in, and the text of its first paragraph."""
 
     start: int
     end: int
@@ -147,7 +147,7 @@ def parse(text: str) -> Document:
             awaiting_text = None
         elif token.type == "inline" and awaiting_text:
             item = items[awaiting_text[0]]
-            items[awaiting_text[0]] = Item(item.start, item.end, item.depth, token.content.split("\n")[0])
+            items[awaiting_text[0]] = Item(item.start, item.end, item.depth, token.content)
             awaiting_text = None
     return Document(
         bom=bom,

@@ -86,8 +86,8 @@ _ADVICE = {
     "Files in Scope, then `agenttasks requeue {name}`",
     Kind.GATE: "`agenttasks show {name}` shows the changes, `agenttasks open {name}` lets you finish them, "
     "`agenttasks requeue {name} -m NOTE` has it tried again",
-    Kind.ACCEPT: "check that the task's `accept` command asks for what the task says; `agenttasks open {name}` "
-    "lets you finish it, `agenttasks requeue {name} -m NOTE` has it tried again",
+    Kind.ACCEPT: "check that the task's `accept` command asks for what the task says; "
+    "`agenttasks open {name}` lets you finish it, `agenttasks requeue {name} -m NOTE` has it tried again",
     Kind.AGENT: "`agenttasks show {name}` shows the transcript; make the task clearer or smaller, then "
     "`agenttasks requeue {name}`",
     Kind.USAGE_LIMIT: "nothing; the task stays pending: run again when the limit is reset",

@@ -72,7 +72,8 @@ def test_a_heading_that_says_more_protects_too() -> None:
         ("- `src/a/`: why", "src/a/"),
         ("- **/secrets.*", "**/secrets.*"),
         ("- größe/日本/", "größe/日本/"),
-        ("- nothing/\n", "nothing/"),
+        ("- nothing/", "nothing/"),
+        ("- src/a/ — a comment\n  that goes on", "src/a/"),
     ],
 )
 def test_an_entry_is_a_path_and_maybe_a_comment(item: str, path: str) -> None:
@@ -97,6 +98,7 @@ def test_an_entry_is_a_path_and_maybe_a_comment(item: str, path: str) -> None:
         "- `src/a/`, `src/b/`",
         "- `src/a/` and src/b/",
         "- **`src/a/`**",
+        "- src/a/\n  src/b/",
         "-",
     ],
 )
@@ -220,32 +222,32 @@ def test_line_ends_bom_and_a_missing_last_one_are_kept() -> None:
 
 
 def test_the_queue_says_what_is_pending() -> None:
-    text = update_queue(MEMORY, lambda: [("017-jwt", "Rotate keys"), ("018-x", "")])
+    text = update_queue(MEMORY, [("017-jwt", "Rotate keys"), ("018-x", "")])
     assert text == MEMORY.replace("- 016-old: Old\n", "- 017-jwt: Rotate keys\n- 018-x\n")
 
 
 def test_an_empty_queue_says_so() -> None:
-    assert update_queue(MEMORY, list) == MEMORY.replace("- 016-old: Old\n", "- (none)\n")
+    assert update_queue(MEMORY, []) == MEMORY.replace("- 016-old: Old\n", "- (none)\n")
 
 
 def test_prose_around_the_lists_stays() -> None:
     text = (
         "## Active Task Queue\nIntro.\n\n- [ ] a\n  more of a\n\nBetween.\n\n1. b\n\nEnd.\n\n## Next\n- c\n"
     )
-    assert update_queue(text, lambda: [("t", "T")]) == (
+    assert update_queue(text, [("t", "T")]) == (
         "## Active Task Queue\nIntro.\n\n- t: T\n\nBetween.\n\n\nEnd.\n\n## Next\n- c\n"
     )
 
 
 def test_a_queue_without_a_list_gets_one() -> None:
-    assert update_queue("## Active Task Queue\nIntro.\n## Next\n", lambda: [("t", "T")]) == (
+    assert update_queue("## Active Task Queue\nIntro.\n## Next\n", [("t", "T")]) == (
         "## Active Task Queue\nIntro.\n\n- t: T\n\n## Next\n"
     )
 
 
 def test_a_list_whose_removal_would_make_a_heading_stays() -> None:
     text = "## Active Task Queue\n- a\n\nEnd.\n* b\n---\n"
-    assert update_queue(text, lambda: [("t", "T")]) == text.replace("- a", "- t: T")
+    assert update_queue(text, [("t", "T")]) == text.replace("- a", "- t: T")
 
 
 # Both
@@ -254,7 +256,7 @@ def test_a_list_whose_removal_would_make_a_heading_stays() -> None:
 @pytest.mark.parametrize("opened", ["```", "<!--"])
 def test_nothing_is_written_into_a_block_left_open(opened: str) -> None:
     text = f"## Active Task Queue\n{opened}\n"
-    assert update_queue(text, lambda: [("t", "T")]) == text
+    assert update_queue(text, [("t", "T")]) == text
     text = f"## Completed Tasks Log\n{opened}\n"
     edited = record_completed(text, [done("t")], 9)
     assert (edited.text, edited.left_out) == (text, ("2026-11-22 t: Title",))
@@ -263,7 +265,7 @@ def test_nothing_is_written_into_a_block_left_open(opened: str) -> None:
 def test_a_file_without_the_sections_stays_as_it_is() -> None:
     text = "# P\n\n```\n## Completed Tasks Log\n## Active Task Queue\n```\n"
     assert record_completed(text, [done("a")], 9).text == text
-    assert update_queue(text, lambda: pytest.fail("asked for the queue without need")) == text
+    assert update_queue(text, [("a", "A")]) == text
 
 
 @given(
@@ -273,9 +275,9 @@ def test_a_file_without_the_sections_stays_as_it_is() -> None:
 def test_any_text_keeps_its_outline_and_a_second_time_changes_nothing(
     text: str, tasks: list[tuple[str, str]]
 ) -> None:
-    queued = update_queue(text, lambda: tasks)
+    queued = update_queue(text, tasks)
     assert parse(queued).outline == parse(text).outline
-    assert update_queue(queued, lambda: tasks) == queued
+    assert update_queue(queued, tasks) == queued
     entries = [done(name, title) for name, title in tasks]
     recorded = record_completed(text, entries, 30).text
     assert parse(recorded).outline == parse(text).outline

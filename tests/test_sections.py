@@ -73,10 +73,10 @@ def test_an_open_fence_swallows_the_rest() -> None:
     assert titles(parse("# One\n```\n# Two\n")) == ["", "One"]
 
 
-def test_items_have_their_first_line_depth_and_lines() -> None:
+def test_items_have_their_first_paragraph_depth_and_lines() -> None:
     document = parse("- a\n  more\n  - b\n\n\n- c\n-\n\n> - q\n")
     assert [(i.text, i.depth, i.start, i.end) for i in document.items] == [
-        ("a", 0, 0, 3),
+        ("a\nmore", 0, 0, 3),
         ("b", 1, 2, 3),
         ("c", 0, 5, 6),
         ("", 0, 6, 7),

@@ -32,7 +32,9 @@ class QueueDirectory(pytest.Directory):
 
     def collect(self) -> Iterable[pytest.Collector]:
         for task in self.queue_session.tasks():
-            node = TaskFile.from_parent(self, name=printable(task.path.name), path=task.path)
+            name = printable(task.path.name)
+            folder = "" if self.nodeid in ("", ".") else f"{self.nodeid}/"
+            node = TaskFile.from_parent(self, name=name, path=task.path, nodeid=folder + name)
             node.queue_session, node.task = self.queue_session, task
             yield node
 
