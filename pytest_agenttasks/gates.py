@@ -212,7 +212,7 @@ def _recall_file(file: Path) -> dict[str, float]:
 
 
 def _definition(gate: GateSettings) -> str:
-    return hashlib.sha256(msgspec.json.encode(gate)).hexdigest()[:16]
+    return hashlib.sha256(repr(gate).encode()).hexdigest()[:16]
 
 
 def _key(run: Run, gate: GateSettings, tree: str) -> str:

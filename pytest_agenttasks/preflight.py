@@ -108,7 +108,7 @@ def _check_agent(run: Run, say: Callable[[str], None]) -> None:
                 "that registers it"
             )
     elif described:
-        say(described)
+        say(f"agent {settings.name}: {described}")
 
 
 def _refuse_full_disk(run: Run) -> None:

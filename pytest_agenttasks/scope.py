@@ -35,10 +35,10 @@ _NAMED_CLASS = re.compile(r"\[[!^]?\[:.*?:\]\]|\[[!^]?\[:\w+:\]")
 
 @dataclass(frozen=True)
 class Rules:
-    """What no scope gives away, as it stands in the base commit. All paths are relative to the git top folder.
+    """What no scope gives away, as the base commit has it. All paths are relative to the git top folder.
 
-    `protected`, `drop` and `tests` hold paths (a path also means what is below it), folders and globs; `tests`
-    None: the usual test files of every language. `queue` is the folder around pending, done, failed and logs.
+    `protected`, `drop` and `tests` hold paths (each with all that is below it), folders and globs; `tests`
+    None: the usual test files of every language. `queue` is the folder around pending, done, failed, logs.
     """
 
     protected: tuple[str, ...] = ()
@@ -132,7 +132,7 @@ def reaches_protected(entries: Sequence[ScopeEntry], rules: Rules) -> tuple[tupl
         reason = guard.names_the_untouchable(entry.pattern)
         if reason is None:
             pattern = guard.reached(entry.pattern)
-            reason = f"reaches protected `{pattern}`" if pattern else None
+            reason = f"reaches protected `{pattern}`{_depth_hint(entry.pattern)}" if pattern else None
         if reason is not None:
             found.append((entry, reason))
     return tuple(found)
@@ -145,7 +145,7 @@ def protected_among(paths: Iterable[str], rules: Rules) -> list[str]:
 
 
 def read_only(path: str, rules: Rules, allow_tests: bool = False) -> str | None:
-    """Why the existing file `path` is not writable for a scope that covers but does not name it; None if it is."""
+    """Why a scope that covers but does not name the existing file `path` may not write it; None if it may."""
     guard = _guard(rules)
     folded = fold(path)
     return guard.never(path, folded, added=False) or guard.unnamed(
@@ -251,7 +251,7 @@ def _folders_above(path: str) -> list[str]:
 
 
 def _tidy(pattern: str) -> str:
-    """A pattern of the settings as `PatternSet` takes it; what it cannot express is widened rather than lost."""
+    """A pattern of the settings as `PatternSet` takes it; what that cannot express is widened, not lost."""
     text = _NAMED_CLASS.sub("?", pattern.strip())
     if is_glob(text):
         return text
@@ -274,6 +274,12 @@ def _reaches(entry: str, protected: str) -> bool:
         and _spells_names(protected)
         and meet(elements(entry)[:-1], elements(protected)[:-1])
     )
+
+
+def _depth_hint(entry: str) -> str:
+    if "/" in entry.rstrip("/") or not is_glob(entry):
+        return ""
+    return f"; `{entry}` matches at any depth, `./{entry}` only in the top folder"
 
 
 def _spells_names(glob: str) -> bool:

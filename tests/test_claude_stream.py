@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from dataclasses import asdict
 
 from hypothesis import given
@@ -154,11 +155,13 @@ def test_lone_surrogates_and_bad_utf8_do_not_get_into_the_record() -> None:
 
 
 def test_odd_types_and_numbers_do_no_harm() -> None:
-    odd = b'{"type":"result","subtype":7,"is_error":"no","num_turns":1e999,"total_cost_usd":NaN,"errors":{}}'
+    odd = b'{"type":"result","subtype":7,"is_error":"no","num_turns":true,"total_cost_usd":NaN,"errors":{}}'
     stream = parse(iter([odd]))
     assert stream.result is not None
     assert stream.result.is_error
     assert (stream.result.turns, stream.cost_usd, stream.result.errors) == (None, None, ())
+    for endless in (b"1e999", b"-1", b"1" + b"0" * 400):
+        assert parse(iter([b'{"type":"result","total_cost_usd":' + endless + b"}"])).cost_usd is None
     stream_of({"type": "assistant", "message": {"content": "text"}}, {"type": "assistant"}, {"type": ["x"]})
 
 
@@ -182,6 +185,16 @@ def test_a_line_over_the_limit_is_dropped_and_the_next_is_read() -> None:
     lines = Lines(longest=10)
     got = [found for part in (b"12345", b"67890", b"1", b"2\nok\n1234567890\n") for found in lines.feed(part)]
     assert got == [b"\0", b"ok", b"1234567890"]
+
+
+def test_a_line_over_the_limit_is_not_kept() -> None:
+    lines = Lines(longest=1000)
+    tracemalloc.start()
+    for _ in range(1000):
+        assert not list(lines.feed(b"x" * 10_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def test_a_huge_line_costs_time_in_proportion_to_its_length() -> None:

@@ -9,7 +9,7 @@ from pytest_agenttasks.agents.claude_stream import Retry
 from pytest_agenttasks.agents.claude_verdict import hopeless, verdict
 from pytest_agenttasks.outcome import Kind, Outcome
 from pytest_agenttasks.supervisor import Finished
-from tests.claude_events import DONE, INIT, api_error, call, retried, stream_of
+from tests.claude_events import DONE, INIT, api_error, call, retried, spoken, stream_of
 
 ENDED = Finished(exit_code=0, signal=None, seconds=12.0)
 FAILED = Finished(exit_code=1, signal=None, seconds=12.0)
@@ -45,6 +45,7 @@ def test_a_session_that_says_it_is_done_has_no_failure() -> None:
         (None, "overloaded", None, Kind.OVERLOADED),
         (("server_error", 500), "server_error", 500, Kind.OVERLOADED),
         (None, "server_error", 503, Kind.OVERLOADED),
+        (("unknown", 503), "server_error", None, Kind.OVERLOADED),
         (("unknown", None), "server_error", None, Kind.NETWORK),
         (None, "server_error", None, Kind.NETWORK),
         (None, "unknown", None, Kind.NETWORK),
@@ -86,6 +87,17 @@ def test_a_usage_limit_says_when_it_resets() -> None:
     )
     assert (failure.kind, failure.resumes_at) == (Kind.USAGE_LIMIT, 1_800_000_000.0)
     assert "five hour" in failure.summary
+
+
+def test_a_rate_limit_that_is_not_the_logins_usage_limit_has_no_reset() -> None:
+    info = {"status": "allowed_warning", "resetsAt": 1_800_000_000, "rateLimitType": "five_hour"}
+    stream = stream_of(
+        INIT, {"type": "rate_limit_event", "rate_limit_info": info}, *api_error("rate_limit", 429)
+    )
+    result = verdict(stream, FAILED)
+    assert result.failure is not None
+    assert (result.failure.kind, result.failure.resumes_at) == (Kind.USAGE_LIMIT, None)
+    assert "the login's usage limit is near" in result.notes
 
 
 def test_a_rejected_limit_does_not_fail_a_session_that_was_done() -> None:
@@ -149,6 +161,11 @@ def test_a_session_cut_in_the_middle_is_the_tasks_failure(finished: Finished, sa
 def test_a_session_stopped_while_the_api_refused_is_the_apis_failure(reason: str) -> None:
     failure = failure_of(INIT, call("Edit"), retried("unknown", None), finished=stopped(reason))
     assert failure.kind is Kind.NETWORK
+
+
+def test_an_api_error_that_the_session_got_over_is_forgotten() -> None:
+    failure = failure_of(INIT, spoken(error="authentication_failed"), call("Edit"))
+    assert failure.kind is Kind.AGENT
 
 
 def test_a_program_that_prints_no_event_is_told_apart_by_its_stderr() -> None:

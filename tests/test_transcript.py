@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,9 +96,17 @@ def test_terminal_sequences_do_not_get_into_the_page() -> None:
 
 
 def test_an_input_nested_too_deeply_is_left_out() -> None:
-    nested = "[" * 900 + "]" * 900
-    raw = line(call("Odd", x=0)).replace(b'"x": 0', f'"x": {nested}'.encode())
-    assert "### `Odd`" in "".join(transcript([raw], "x"))
+    limit = sys.getrecursionlimit()
+    pages = []
+    for depth in range(limit - 200, limit):
+        nested = "[" * depth + "]" * depth
+        raw = line(call("Odd", x=0)).replace(b'"x": 0', f'"x": {nested}'.encode())
+        pages.append("".join(transcript([raw], "x")))
+    assert any("(nested too deeply to show)" in page for page in pages)
+
+
+def test_a_cost_beyond_reason_is_left_out() -> None:
+    assert page_of({**DONE, "total_cost_usd": 10**400}).endswith("## End: success, 3 turns\n")
 
 
 def test_plain_output_is_shown_as_it_is() -> None:

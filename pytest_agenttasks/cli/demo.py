@@ -15,13 +15,24 @@ from ..outcome import SetupError
 from ..queue import names
 
 DATA = Path(__file__).parent.parent / "demo_data"
-EXPECTED = {"done": {"001-farewell", "002-shout"}, "failed": {"003-colours", "004-tidy-up"}, "pending": {"005-rainbow"}}
+EXPECTED = {
+    "done": {"001-farewell", "002-shout"},
+    "failed": {"003-colours", "004-tidy-up"},
+    "pending": {"005-rainbow"},
+}
 """Where each task lies after the recorded sessions have been played."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--agent", default="replay", metavar="NAME", help="replay (default; no account needed) or claude")
-    parser.add_argument("--into", type=Path, metavar="FOLDER", help="where to build the repository (default: a temporary folder)")
+    parser.add_argument(
+        "--agent", default="replay", metavar="NAME", help="replay (default; no account needed) or claude"
+    )
+    parser.add_argument(
+        "--into",
+        type=Path,
+        metavar="FOLDER",
+        help="where to build the repository (default: a temporary folder)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -97,7 +108,9 @@ def _show(top: Path) -> None:
 
 
 def _git(top: Path, variables: Mapping[str, str], *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=top, env=variables, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", *arguments], cwd=top, env=variables, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise SetupError(f"git {' '.join(arguments)} in {top}: {done.stderr.strip()}")
     return done.stdout

@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
         rules=rules(repository, settings, queue.relative),
     )
     only = None if asked.is_dir() else asked.name
-    chosen = {task.path: found.get(task.path, task.problems) for task in tasks if only in (None, task.path.name)}
+    chosen = {
+        task.path: found.get(task.path, task.problems) for task in tasks if only in (None, task.path.name)
+    }
     if only and not chosen:
         raise SetupError(f"{asked}: no such task file")
     print(as_json(chosen) if args.json else as_lines(chosen))
@@ -108,13 +110,15 @@ def as_json(found: Mapping[Path, Sequence[Problem]]) -> str:
         }
         for path, problems in found.items()
     ]
-    return json.dumps({"tasks": tasks, "errors": _count(found, hint=False), "hints": _count(found, hint=True)}, indent=2)
+    return json.dumps(
+        {"tasks": tasks, "errors": _count(found, hint=False), "hints": _count(found, hint=True)}, indent=2
+    )
 
 
 def summary(found: Mapping[Path, Sequence[Problem]]) -> str:
     """One line: how many tasks, errors and hints."""
     if not found:
-        return "no task in the queue; write one with `agenttasks new \"Title\"`"
+        return 'no task in the queue; write one with `agenttasks new "Title"`'
     counts = ((len(found), "task"), (_count(found, hint=False), "error"), (_count(found, hint=True), "hint"))
     return ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
 

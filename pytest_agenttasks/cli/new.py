@@ -38,7 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a task that must have landed before, by its name or number (repeatable)",
     )
     parser.add_argument(
-        "--queue", type=Path, help=f"the queue folder (default: {DEFAULT_QUEUE} in the repository's top folder)"
+        "--queue",
+        type=Path,
+        help=f"the queue folder (default: {DEFAULT_QUEUE} in the repository's top folder)",
     )
 
 
@@ -69,7 +71,9 @@ def checked_title(title: str) -> str:
     if not any(character.isalnum() for character in words):
         raise SetupError("the title is empty; say in a few words what the task is about")
     if len(words) > 200:
-        raise SetupError(f"the title has {len(words)} characters; keep it below 200 and put the rest into the Objective")
+        raise SetupError(
+            f"the title has {len(words)} characters; keep it below 200 and put the rest into the Objective"
+        )
     return words
 
 
@@ -94,11 +98,17 @@ def resolved(wanted: str, taken: Iterable[str]) -> str:
     known = sorted(taken)
     if wanted in known:
         return wanted
-    found = [name for name in known if (match := _NUMBER.match(name)) and wanted.isdecimal() and int(match[0]) == int(wanted)]
+    found = [
+        name
+        for name in known
+        if (match := _NUMBER.match(name)) and wanted.isdecimal() and int(match[0]) == int(wanted)
+    ]
     if len(found) == 1:
         return found[0]
     if found:
-        raise SetupError(f"--depends-on {wanted}: several tasks have that number: {', '.join(found)}; give the name")
+        raise SetupError(
+            f"--depends-on {wanted}: several tasks have that number: {', '.join(found)}; give the name"
+        )
     raise SetupError(f"--depends-on {wanted}: no such task in pending, done or failed")
 
 
@@ -106,7 +116,10 @@ def template(number: str, title: str, scope: Sequence[str], depends_on: Sequence
     """The text of a new task file."""
     front = f"---\ndepends_on: [{', '.join(depends_on)}]\n---\n" if depends_on else ""
     entries = "\n".join(f"- `{entry}`" for entry in scope)
-    files = entries or "<!-- one a line: - path/to/file, - folder/ or - a/glob/*.py; without any the task is refused -->"
+    files = (
+        entries
+        or "<!-- one a line: - path/to/file, - folder/ or - a/glob/*.py; without any the task is refused -->"
+    )
     return f"""{front}# Task {number}: {title}
 
 ## Objective
@@ -143,7 +156,9 @@ def refuse(path: Path, text: str, scope: Sequence[str]) -> None:
         raise SetupError(f"{path.stem}: {'; '.join(map(_words, problems))}")
     read = [entry.pattern for entry in task.scope]
     if scope and read != list(scope):
-        raise SetupError(f"--scope: {', '.join(scope)} would be read as {', '.join(read)}; write the entries by hand")
+        raise SetupError(
+            f"--scope: {', '.join(scope)} would be read as {', '.join(read)}; write the entries by hand"
+        )
 
 
 def _words(problem: Problem) -> str:
@@ -156,4 +171,6 @@ def write(queue: Queue, path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise SetupError(f"{queue.relative}/{queue.pending.name}/{path.name} exists already; nothing was written") from None
+        raise SetupError(
+            f"{queue.relative}/{queue.pending.name}/{path.name} exists already; nothing was written"
+        ) from None

@@ -19,8 +19,12 @@ NOTE_HEADING = "## Reviewer's note"
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("tasks", nargs="*", metavar="TASK", help="names of failed or held tasks")
     parser.add_argument("--all", action="store_true", help="every failed task")
-    parser.add_argument("-m", dest="note", metavar="NOTE", help="added to the task as a reviewer's note, for the next session")
-    parser.add_argument("--queue", type=Path, metavar="PATH", help="the queue folder (default: tasks/pending)")
+    parser.add_argument(
+        "-m", dest="note", metavar="NOTE", help="added to the task as a reviewer's note, for the next session"
+    )
+    parser.add_argument(
+        "--queue", type=Path, metavar="PATH", help="the queue folder (default: tasks/pending)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
     if args.all:
         wanted += sorted(names(queue.failed) - set(wanted))
     if not wanted:
-        raise SetupError("no task named; name failed or held tasks, or give --all (`agenttasks status` lists them)")
+        raise SetupError(
+            "no task named; name failed or held tasks, or give --all (`agenttasks status` lists them)"
+        )
     with run_lock(repository, queue):
         journal = Journal(repository.home / "journal.jsonl")
         for name in wanted:

@@ -52,7 +52,9 @@ def run(arguments: Sequence[str]) -> int:
     named = named_queue(arguments)
     queue = repository.top / DEFAULT_QUEUE if named is None else cwd / named
     if named is None and not queue.is_dir():
-        raise SetupError(f"{queue}: no such folder; `agenttasks init` makes a queue, or name another with {OPTION}")
+        raise SetupError(
+            f"{queue}: no such folder; `agenttasks init` makes a queue, or name another with {OPTION}"
+        )
     command = [
         sys.executable,
         "-m",

@@ -16,8 +16,12 @@ from .place import open_place
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help="the task's name (its file without .md)")
-    parser.add_argument("--attempt", type=int, metavar="N", help="this attempt in full: evidence, diff, where its logs are")
-    parser.add_argument("--queue", type=Path, metavar="PATH", help="the queue folder (default: tasks/pending)")
+    parser.add_argument(
+        "--attempt", type=int, metavar="N", help="this attempt in full: evidence, diff, where its logs are"
+    )
+    parser.add_argument(
+        "--queue", type=Path, metavar="PATH", help="the queue folder (default: tasks/pending)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,10 +29,18 @@ def run(args: argparse.Namespace) -> int:
     _, queue = open_place(args.queue)
     name = args.task.removesuffix(".md")
     attempts = recorded(queue, name)
-    where = [folder.name for folder in (queue.pending, queue.done, queue.failed) if (folder / f"{name}.md").exists()]
+    where = [
+        folder.name
+        for folder in (queue.pending, queue.done, queue.failed)
+        if (folder / f"{name}.md").exists()
+    ]
     if not where and not attempts:
-        raise SetupError(f"{name}: no such task in {queue.pending.parent} (`agenttasks status` lists what is there)")
-    print(f"{printable(name)}: {', '.join(where) or 'its file is gone'}; {len(attempts)} attempts in {queue.logs / name}")
+        raise SetupError(
+            f"{name}: no such task in {queue.pending.parent} (`agenttasks status` lists what is there)"
+        )
+    print(
+        f"{printable(name)}: {', '.join(where) or 'its file is gone'}; {len(attempts)} attempts in {queue.logs / name}"
+    )
     if args.attempt is None:
         for attempt in attempts:
             print(line(attempt))

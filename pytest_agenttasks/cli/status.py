@@ -18,7 +18,9 @@ from .place import open_place
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    parser.add_argument("--queue", type=Path, metavar="PATH", help="the queue folder (default: tasks/pending)")
+    parser.add_argument(
+        "--queue", type=Path, metavar="PATH", help="the queue folder (default: tasks/pending)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,13 +36,21 @@ def run(args: argparse.Namespace) -> int:
 def gather(repository: Repository, queue: Queue, history: History) -> dict[str, Any]:
     """The state of the queue as plain data; `spent_usd` is the sum over all recorded sessions."""
     pending = sorted(names(queue.pending))
-    held = [name for name in pending if (done := history.landed.get(name)) and is_ancestor(repository, done.commit, "HEAD")]
+    held = [
+        name
+        for name in pending
+        if (done := history.landed.get(name)) and is_ancestor(repository, done.commit, "HEAD")
+    ]
     waiting = [name for name in pending if name in history.passed and name not in held]
-    landed = {name: history.landed[name].commit for name in sorted(names(queue.done)) if name in history.landed}
+    landed = {
+        name: history.landed[name].commit for name in sorted(names(queue.done)) if name in history.landed
+    }
     failed = {}
     for name in sorted(names(queue.failed)):
         ended = history.ended.get(name)
-        failed[name] = f"{ended[-1].kind}: {ended[-1].summary}" if ended else "refused: see tasks/logs/orchestration.log"
+        failed[name] = (
+            f"{ended[-1].kind}: {ended[-1].summary}" if ended else "refused: see tasks/logs/orchestration.log"
+        )
     return {
         "queue": str(queue.pending),
         "branch": (repository.branch() or "detached HEAD").removeprefix("refs/heads/"),
@@ -83,7 +93,9 @@ def _text(found: dict[str, Any]) -> str:
     for name in found["verified_not_landed"]:
         lines.append(f"  {printable(name)}: verified, not landed yet; the next run lands it")
     for name in found["held"]:
-        lines.append(f"  {printable(name)}: held (its commit was reverted); `agenttasks requeue {name}` runs it again")
+        lines.append(
+            f"  {printable(name)}: held (its commit was reverted); `agenttasks requeue {name}` runs it again"
+        )
     for name, why in found["failed"].items():
         lines.append(one_line(f"  {name}: {why}", 200))
     if found["failed"]:
