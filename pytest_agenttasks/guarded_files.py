@@ -46,7 +46,7 @@ SCRIPT_TOOLS = _words("""
     stylelint svelte swc tailwind testcafe tsdown tsup turbo unbuild unocss vite vitest vue wdio
     web-test-runner webpack wtr xo
 """)
-"""JavaScript tools whose configuration is `TOOL.config.js`, `TOOL.unit.conf.ts`, `TOOL.setup.mjs` and the like."""
+"""JavaScript tools, configured by `TOOL.config.js`, `TOOL.unit.conf.ts`, `TOOL.setup.mjs` and the like."""
 _OTHER_LANGUAGES = """
     makefile gnumakefile bsdmakefile *.mk *.mak cmakelists.txt *.cmake cmakepresets.json
     cmakeuserpresets.json meson.build meson_options.txt meson.options sconstruct sconscript wscript
@@ -159,7 +159,8 @@ _is_sample = _Names(SAMPLES)
 _is_folder = _Names(FOLDERS)
 _is_test = _Names(USUAL_TEST_NAMES)
 _is_script_tools = re.compile(
-    rf"(?:{'|'.join(map(re.escape, SCRIPT_TOOLS))})(?:(?:[.-].*)?\.conf(?:ig)?|[.-]setup|\.workspace|\.preset)\..*",
+    rf"(?:{'|'.join(map(re.escape, SCRIPT_TOOLS))})"
+    r"(?:(?:[.-].*)?\.conf(?:ig)?|[.-]setup|\.workspace|\.preset)\..*",
     re.S,
 ).fullmatch
 _TEST_FOLDERS = frozenset(USUAL_TEST_FOLDERS)

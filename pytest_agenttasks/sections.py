@@ -91,9 +91,7 @@ class Document:
 
     def _last_list(self, section: Section) -> Block | None:
         at = self.content_end(section)
-        return next(
-            (b for b in self.blocks if b.kind == "bullet_list_open" and b.end == at > section.content), None
-        )
+        return next((b for b in self.blocks if b.kind == "bullet_list_open" and b.end == at), None)
 
     def edited(self, at: int, new_lines: Sequence[str], without: Container[int] = ()) -> str | None:
         """The text with `new_lines` (without line ends) before line `at`, and some lines taken out.

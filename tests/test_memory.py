@@ -182,6 +182,21 @@ def test_lines_of_humans_and_examples_are_left_alone() -> None:
     assert edited.left_out == ("2026-01-02 002-b: B",)
 
 
+@pytest.mark.parametrize(
+    "human",
+    [
+        "- before\n  - 2026-01-01 001-a: A",
+        "> - 2026-01-01 001-a: A",
+        "1. 2026-01-01 001-a: A",
+        "- 2026-01-01 001-a: A\n  - why",
+    ],
+)
+def test_only_plain_items_are_the_runners(human: str) -> None:
+    text = f"## Completed Tasks Log\n{human}\n\n* 2026-01-02 002-b: B\n"
+    edited = record_completed(text, [done("003-c", "C")], 1)
+    assert edited.text == text.replace("* 2026-01-02 002-b: B\n", "* 2026-11-22 003-c: C\n")
+
+
 def test_entries_go_on_in_the_style_of_the_list() -> None:
     text = "## Completed Tasks Log\n\n * 2026-01-01 001-a: A\n"
     assert record_completed(text, [done("002-b", "B")], 9).text == text + " * 2026-11-22 002-b: B\n"

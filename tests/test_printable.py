@@ -151,6 +151,7 @@ def test_a_tail_starts_with_a_whole_line_and_says_what_is_missing() -> None:
 def test_a_tail_within_one_endless_line_starts_at_a_character() -> None:
     note, text = tail("é".encode() * 100, 31).split("\n")
     assert (note, text) == ("[… 170 bytes left out]", "é" * 15)
+    assert tail("😀".encode() * 10, 11) == "[… 32 bytes left out]\n😀😀"
 
 
 def test_a_late_line_end_does_not_cost_most_of_the_tail() -> None:

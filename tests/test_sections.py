@@ -88,6 +88,10 @@ def test_items_have_their_first_paragraph_depth_and_lines() -> None:
     ]
 
 
+def test_an_empty_item_does_not_take_the_text_after_the_list() -> None:
+    assert [item.text for item in parse("-\n\ntext\n").items] == [""]
+
+
 def test_a_line_ends_only_where_markdown_says_so() -> None:
     document = parse("a\u2028b\x0cc\x85d\r\ne\rf\n")
     assert document.lines == ("a\u2028b\x0cc\x85d\r\n", "e\r", "f\n")
