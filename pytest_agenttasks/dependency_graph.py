@@ -11,7 +11,7 @@ from .plan import order
 def circles(waits_for: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
     """For each task that waits for itself by way of others: such a circle, from a task back to the same task.
 
-    Tasks that are in circles with each other are all given the same one, a shortest through the first of them.
+    Tasks that are in circles with each other are all given the same one, the shortest through their first.
     """
     found: dict[str, tuple[str, ...]] = {}
     for group in _strong_groups(waits_for):

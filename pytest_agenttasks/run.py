@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from .agents.claude import login_variables
 from .agents.contract import AgentResult, AgentWorkspace, Progress, Prompt
 from .checkout import environment
 from .dependencies import Provider
@@ -153,5 +154,5 @@ def rules_of(run_settings: Settings, queue: Queue, memory: Memory, settings_file
 
 def agent_environment(settings: Settings) -> tuple[str, ...]:
     """The variables that the agent may see although they look like secrets: its own login."""
-    own = ("ANTHROPIC_*", "CLAUDE_*") if settings.agent.name == "claude" else ()
+    own = login_variables(os.environ) if settings.agent.name == "claude" else ()
     return (*own, *settings.agent.env_pass)

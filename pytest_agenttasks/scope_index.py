@@ -35,7 +35,7 @@ def sharing(scopes: Sequence[Iterable[str]]) -> tuple[list[int], bool]:
 
 
 def _by_place(owners: dict[str, int]) -> dict[str, int]:
-    """What follows from folders alone: who has the same pattern, lies in a folder of whose, has whose folder."""
+    """What folders and equal patterns say: whose folder holds it, and who is in it if it is a folder."""
     folders: dict[str, int] = defaultdict(int)
     below: dict[str, int] = defaultdict(int)
     for pattern, owner in owners.items():
@@ -56,7 +56,9 @@ def _by_place(owners: dict[str, int]) -> dict[str, int]:
 
 def _by_glob(owners: dict[str, int], shared: dict[str, int]) -> bool:
     """Add what globs share with patterns in or below the folder they start from; False if there are too many."""
-    placed = sorted((pattern.rstrip("/") if is_path(pattern) else literal_folder(pattern), pattern) for pattern in owners)
+    placed = sorted(
+        (pattern.rstrip("/") if is_path(pattern) else literal_folder(pattern), pattern) for pattern in owners
+    )
     comparisons = 0
     for anchor, glob in placed:
         if is_path(glob) or is_folder(glob):

@@ -139,7 +139,11 @@ class _Builder:
 def _key(event: yaml.NodeEvent, taken: Mapping[str, Any], line: int) -> str:
     key = _value(event, line)
     if not isinstance(key, str):
-        shown = f"the key `{event.value}`" if isinstance(event, yaml.ScalarEvent) else "a list or mapping as a key"
+        shown = (
+            f"the key `{event.value}`"
+            if isinstance(event, yaml.ScalarEvent)
+            else "a list or mapping as a key"
+        )
         raise YamlError(f"{shown} is not text; put it in quotes if it is meant", line)
     if key in taken:
         raise YamlError(f"the key `{key}` is written twice", line)

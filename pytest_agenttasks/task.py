@@ -15,7 +15,7 @@ from .front_matter import FrontMatter as FrontMatter
 from .front_matter import FrontMatterError
 from .names import name_problem as name_problem
 from .scope_entry import entry_pattern
-from .sections import BOM, heading_name
+from .sections import heading_name
 
 MAX_BYTES = 1_000_000
 MAX_ENTRIES = 1_000
@@ -97,8 +97,7 @@ def parse(path: Path, data: bytes) -> Task:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         return _unreadable(path, data, text, "holds a NUL byte: not a text file", line)
-    lines = text.removeprefix(BOM).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return _Parser(path, data, text, lines).task()
+    return _Parser(path, data, text, task_markdown.lines_of(text)).task()
 
 
 def _contents(path: Path) -> bytes:

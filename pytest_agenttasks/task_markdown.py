@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 from markdown_it import MarkdownIt
 
+from .sections import BOM
+
 _BLOCKS = MarkdownIt("commonmark").disable("reference")
 _BLOCKS.core.ruler.enableOnly(["normalize", "block"])
 
@@ -36,6 +38,11 @@ class Item:
     start: int
     text: str
     nested: bool
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a file as Markdown and editors count them, without byte order mark and line ends."""
+    return text.removeprefix(BOM).replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def headings(lines: Sequence[str]) -> list[Heading]:

@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent_sessions import agent_sessions
+from tests.claude_api import claude_api
+from tests.claude_cli import claude_cli
 from tests.queue_runs import Project
 from tests.user_repository import UserRepository, make_repository
+
+__all__ = ["agent_sessions", "claude_api", "claude_cli"]
 
 _FOREIGN = ("GIT_", "AGENTTASKS_", "ANTHROPIC_", "CLAUDE", "XDG_", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "CI")
 _OWN = ("AGENTTASKS_TEST_", "CLAUDE_TEST")

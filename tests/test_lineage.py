@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.lineage import Process, look_up
+from pytest_agenttasks.lineage import Process, _newest_first, look_up
 from tests.living import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -57,6 +57,14 @@ def test_there_is_no_process_with_an_unused_number() -> None:
     with subprocess.Popen(["true"]) as child:
         child.wait()
         assert look_up(child.pid) is None
+
+
+def test_the_newest_processes_are_looked_at_first() -> None:
+    with subprocess.Popen(["sleep", "60"]) as older, subprocess.Popen(["sleep", "60"]) as newer:
+        order = _newest_first()
+        older.kill()
+        newer.kill()
+    assert order.index(newer.pid) < order.index(older.pid) < order.index(os.getpid())
 
 
 def test_the_process_that_was_read_is_signalled(grandchild: Process) -> None:

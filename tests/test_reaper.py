@@ -73,6 +73,13 @@ if os.fork() == 0:
 
 SOURCE = Path(pytest_agenttasks.__file__).parent
 
+# Waits deep in the family for the process given by number to end, and tells.
+WATCHER = """
+import os, select, sys
+select.select([os.pidfd_open(int(sys.argv[1]))], [], [], 20)
+open("noticed", "w").close()
+"""
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Runner]:
@@ -105,6 +112,19 @@ def test_a_herd_of_forkers_does_not_outlive_the_program(run: Runner) -> None:
     finished = run("sh", "-c", herd, FORKER)
     assert run.living() == []
     assert len(finished.survivors) <= 20
+
+
+def test_all_are_stopped_before_one_is_killed(run: Runner) -> None:
+    """So that none can act on the death of another; one that could would have time enough among so many."""
+    script = f"""
+        setsid sleep 60 & first=$!
+        setsid sh -c '{sys.executable} -I -S -c "$0" '$first'; :' "$0" &
+        for i in $(seq 200); do sleep 60 & done
+        sleep 0.2
+    """
+    assert run("sh", "-c", script, WATCHER).ok
+    assert run.living() == []
+    assert not (run.folder / "noticed").exists()
 
 
 def test_survivors_are_named_up_to_twenty(run: Runner) -> None:

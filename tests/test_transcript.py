@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -95,14 +94,11 @@ def test_terminal_sequences_do_not_get_into_the_page() -> None:
     assert "\x07" not in page
 
 
-def test_an_input_nested_too_deeply_is_left_out() -> None:
-    limit = sys.getrecursionlimit()
-    pages = []
-    for depth in range(limit - 200, limit):
-        nested = "[" * depth + "]" * depth
-        raw = line(call("Odd", x=0)).replace(b'"x": 0', f'"x": {nested}'.encode())
-        pages.append("".join(transcript([raw], "x")))
-    assert any("(nested too deeply to show)" in page for page in pages)
+@pytest.mark.parametrize("depth", [500, 950, 2000, 9000])
+def test_deep_nesting_does_no_harm(depth: int) -> None:
+    nested = "[" * depth + "]" * depth
+    raw = line(call("Odd", x=0)).replace(b'"x": 0', f'"x": {nested}'.encode())
+    assert "Odd" in "".join(transcript([raw], "x"))
 
 
 def test_a_cost_beyond_reason_is_left_out() -> None:

@@ -25,7 +25,7 @@ EXIT_EMPTY = 5
 
 
 class Verb(NamedTuple):
-    """One line of the help. `passes_on`: its arguments are another program's, so they are left as they are."""
+    """One line of the help. `passes_on`: its arguments are another program's and are left alone."""
 
     help: str
     passes_on: bool = False

@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=Path,
         metavar="QUEUE",
-        help=f"the queue folder, or one task file in it (default: {DEFAULT_QUEUE} in the repository's top folder)",
+        help=f"the queue folder, or one task file in it (default: {DEFAULT_QUEUE} in the top folder)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

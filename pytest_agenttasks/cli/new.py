@@ -87,7 +87,7 @@ def slug(title: str) -> str:
 
 
 def next_number(taken: Iterable[str]) -> str:
-    """The number after the highest one that a name of `taken` starts with: three digits, or as many as that has."""
+    """One more than the highest number that a name of `taken` starts with; at least three digits."""
     numbers = [match[0] for name in taken if (match := _NUMBER.match(name))]
     highest = max(numbers, key=int, default="0")
     return str(int(highest) + 1).zfill(max(3, len(highest)))

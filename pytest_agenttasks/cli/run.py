@@ -17,7 +17,7 @@ from ..repository import discover
 from .new import DEFAULT_QUEUE
 
 CONFTEST_VARIABLE = "AGENTTASKS_CONFTEST"
-"""Names the queue's conftest.py. A variable, because it has to reach xdist's workers before their options do."""
+"""Names the queue's conftest.py. A variable: it has to reach xdist's workers before their options do."""
 
 OPTION = "--agent-tasks"
 PLUGINS = (
@@ -30,11 +30,11 @@ PLUGINS = (
 
 HELP = """usage: agenttasks run [PYTEST ARGS]
 
-run the queue (tasks/pending, or the one that --agent-tasks names), apart from the project's own pytest set-up:
-its ini file, addopts, conftest files and plugins are not read; tasks/conftest.py is
+run the queue (tasks/pending, or the one that --agent-tasks names) apart from the project's own pytest
+set-up: its ini file, addopts, conftest files and plugins are not read; tasks/conftest.py is
 
 for example:
-  agenttasks run -k jwt -n 4
+  agenttasks run -k jwt
   agenttasks run --collect-only -q
   agenttasks run --junitxml=report.xml
 
@@ -73,7 +73,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def become(command: Sequence[str], variables: Mapping[str, str]) -> int:
     """Replace this process by `command`; it does not return."""
-    os.execve(command[0], list(command), dict(variables))
+    os.execve(command[0], list(command), dict(variables))  # noqa: S606 - no shell is wanted
 
 
 def pytest_arguments(arguments: Sequence[str], *, top: Path, cache: Path, queue: str | None) -> list[str]:
@@ -108,12 +108,12 @@ def named_queue(arguments: Sequence[str]) -> str | None:
 def conftest_of(queue: Path) -> Path | None:
     """The conftest.py beside pending, done and failed, for a queue folder or one task file in it."""
     folder = queue if queue.is_dir() else queue.parent
-    file = Path(os.path.abspath(folder)).parent / "conftest.py"
+    file = folder.resolve().parent / "conftest.py"
     return file if file.is_file() else None
 
 
 def environment(source: Mapping[str, str], conftest: Path | None) -> dict[str, str]:
-    """`source` without what steers pytest; no module of the current folder can stand in for an installed one."""
+    """`source` without what steers pytest, and with no module of the current folder in anything's place."""
     steering = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", CONFTEST_VARIABLE)
     kept = {name: value for name, value in source.items() if name not in steering}
     kept |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONSAFEPATH": "1"}

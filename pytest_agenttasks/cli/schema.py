@@ -11,8 +11,8 @@ from ..settings import schema
 def configure(parser: argparse.ArgumentParser) -> None:
     """It takes no arguments."""
     parser.epilog = (
-        "For the YAML language server: `agenttasks schema > .agenttasks.schema.json` and, as the first line of "
-        "agenttasks.yaml, `# yaml-language-server: $schema=.agenttasks.schema.json`"
+        "For the YAML language server: `agenttasks schema > .agenttasks.schema.json` and, as the first "
+        "line of agenttasks.yaml, `# yaml-language-server: $schema=.agenttasks.schema.json`"
     )
 
 

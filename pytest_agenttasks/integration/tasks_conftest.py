@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def register(config: pytest.Config) -> None:
-    """Import the file and register it as pytest registers conftest files. Raises UsageError when that fails."""
+    """Import the file and register it as pytest does with conftest files. Raises UsageError."""
     file = os.environ.get(CONFTEST_VARIABLE)
     if not file or config.pluginmanager.has_plugin(file):
         return

@@ -22,7 +22,7 @@ class Installation:
 
 
 def installation(project: Project, machine: Machine, *, pytest: bool) -> Installation:
-    """How the environment for the gates is made; `pytest`: they need it, whether or not the project says so."""
+    """How the environment for the gates is made; `pytest`: they need it, even if no list says so."""
     adds_pytest = pytest and "pytest" not in project.declared
     if project.has("uv.lock"):
         return Installation(
