@@ -30,7 +30,7 @@ from .run import Run, agent_environment, memory_of, rules_of
 from .scope import Rules, Verdict, judge
 from .settings import GateSettings
 from .shadow import blob, blob_id, commit, compose, conflicts, diff, keep, patch
-from .supervisor import Finished, StartError, SupervisorLost
+from .supervisor import Finished, StartError
 from .survey import leaves
 from .task import Task
 from .transcript import write_transcript
@@ -74,8 +74,8 @@ class Base:
 def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: float | None = None) -> Attempt:
     """Run one attempt of `task`. `failures` are the outcomes of its earlier ones, `timeout` a limit in seconds.
 
-    Always returns with an outcome, but for KeyboardInterrupt (what the agent did is kept) and SetupError
-    (nothing further can run).
+    Always returns with an outcome, a defect of the runner included (INTERNAL), but for KeyboardInterrupt (what
+    the agent did is kept) and SetupError (nothing further can run).
     """
     this = Attempt(task, run.journal.history.attempts.get(task.name, 0) + 1)
     begun = time.monotonic()
@@ -89,7 +89,7 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
     except SetupError:
         this.outcome = Outcome(Kind.INTERNAL, "the run cannot go on")
         raise
-    except (OSError, GitError, SupervisorLost) as error:
+    except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is recorded and the run stops
         this.outcome = _broken(error)
     finally:
         this.seconds = time.monotonic() - begun

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -186,6 +186,12 @@ class History:
                 self.landed.pop(task, None)
             case AttemptStored():
                 pass
+
+
+    def add_stored(self, highest: Mapping[str, int]) -> None:
+        """Attempts that are stored count even where the records are lost: their numbers are taken."""
+        for task, number in highest.items():
+            self.attempts[task] = max(self.attempts.get(task, 0), number)
 
 
 class Journal:

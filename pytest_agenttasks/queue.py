@@ -81,7 +81,7 @@ def names(folder: Path) -> set[str]:
 
 
 def changed_files(repository: Repository, queue: Queue) -> list[bytes]:
-    """Queue files that differ from the last commit: new, edited, moved or deleted by the user."""
+    """Task files that differ from the last commit: new, edited, moved or deleted by the user; no other files."""
     if not queue.tracked:
         return []
     listed = split(
@@ -89,7 +89,7 @@ def changed_files(repository: Repository, queue: Queue) -> list[bytes]:
             "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--", *(f"{f}/" for f in queue.folders)
         )
     )
-    return [entry[3:] for entry in listed]
+    return [entry[3:] for entry in listed if entry.endswith(b".md")]
 
 
 def move_untracked(queue: Queue, name: str, folder: str) -> Path:

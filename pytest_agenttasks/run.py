@@ -20,7 +20,7 @@ from .queue import Queue
 from .repository import Repository
 from .scope import Rules
 from .settings import FILE_NAME, GateSettings, Settings
-from .shadow import Shadow, Store, blob, entries, prepare
+from .shadow import Shadow, Store, attempts, blob, entries, prepare
 from .supervisor import Finished, Supervisor
 from .task import Task
 from .trees import SYMLINK_MODE, Change
@@ -83,6 +83,8 @@ def open_run(
         raise SetupError(f"{repository.top}: HEAD is detached; check out a branch first")
     workspace = settings.workspace
     shadow = prepare(repository, [f"/{path.rstrip('/')}" for path in (*workspace.copy, *workspace.cache, *workspace.link)])
+    journal = Journal(repository.home / "journal.jsonl")
+    journal.history.add_stored(attempts(shadow))
     supervisor = Supervisor()
 
     def run_line(where: Place, line: str, log: Path, timeout: float) -> Finished:
@@ -96,7 +98,7 @@ def open_run(
         queue=queue,
         branch=branch,
         shadow=shadow,
-        journal=Journal(repository.home / "journal.jsonl"),
+        journal=journal,
         supervisor=supervisor,
         provider=Provider(shadow, workspace, run_line),
         events=EventLog(queue.logs / "orchestration.log", listeners),

@@ -221,6 +221,15 @@ def keep(shadow: Shadow, ref: str, object_id: str) -> None:
     shadow.git("update-ref", ref, object_id, "0" * len(object_id))
 
 
+def attempts(shadow: Shadow) -> dict[str, int]:
+    """The highest number stored for each task."""
+    highest: dict[str, int] = {}
+    for name in shadow.line("for-each-ref", "--format=%(refname)", "refs/attempts/").splitlines():
+        task, _, number = name.removeprefix("refs/attempts/").rpartition("/")
+        highest[task] = max(highest.get(task, 0), int(number))
+    return highest
+
+
 def kept(shadow: Shadow, ref: str) -> str | None:
     """The object that an attempt's ref holds."""
     try:

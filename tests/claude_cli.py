@@ -39,9 +39,8 @@ def install() -> Path:
     return program
 
 
-@pytest.fixture(scope="session")
-def claude_cli() -> Path:
-    """The real CLI. Without one the test is skipped, but fails where CI is set: there it has to exist."""
+def require() -> Path:
+    """The CLI's path. Without one the test is skipped, but fails where CI is set: there it has to exist."""
     path = find()
     if path is None:
         message = f"the real claude CLI is not installed; {REMEDY}"
@@ -49,6 +48,12 @@ def claude_cli() -> Path:
             pytest.fail(message, pytrace=False)
         pytest.skip(message)
     return path
+
+
+@pytest.fixture(scope="session")
+def claude_cli() -> Path:
+    """The real CLI; see `require`."""
+    return require()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.real_claude
 
 
 @pytest.fixture
-def claude(repository: UserRepository, tmp_path: Path, home: Path, claude_cli: Path, claude_api: ScriptedApi) -> Project:
+def claude(
+    repository: UserRepository, tmp_path: Path, home: Path, claude_cli: Path, claude_api: ScriptedApi
+) -> Project:
     """A project whose agent is the real CLI, logged in at the scripted API."""
     project = Project(repository, tmp_path / "unused.sh")
     configure(project, claude_cli)
@@ -35,7 +37,9 @@ def append(text: str, name: str = "src/a.txt") -> Use:
 
 
 def test_a_task_lands(claude: Project, claude_api: ScriptedApi) -> None:
-    claude_api.add([append("by claude"), Use("Write", file_path="src/new.txt", content="new\n"), Say("Done.")])
+    claude_api.add(
+        [append("by claude"), Use("Write", file_path="src/new.txt", content="new\n"), Say("Done.")]
+    )
     claude.task("001-first", scope=("src/a.txt", "src/new.txt"))
     result = claude.run()
     assert result.outcomes == {"001-first": "landed"}, result.output
@@ -63,8 +67,12 @@ def test_a_scope_violation_is_refused_and_told(claude: Project, claude_api: Scri
     assert "src/b.txt" in claude_api.session(1)[0].text
 
 
-def test_a_gates_evidence_reaches_the_second_session(claude: Project, claude_api: ScriptedApi, claude_cli: Path) -> None:
-    gate = "if grep -q wrong src/a.txt && ! grep -q right src/a.txt; then echo 'expected 42, got 41'; exit 1; fi"
+def test_a_gates_evidence_reaches_the_second_session(
+    claude: Project, claude_api: ScriptedApi, claude_cli: Path
+) -> None:
+    gate = (
+        "if grep -q wrong src/a.txt && ! grep -q right src/a.txt; then echo 'expected 42, got 41'; exit 1; fi"
+    )
     configure(claude, claude_cli, gate)
     claude_api.add([append("wrong"), Say("Done, all tests pass.")], [append("right"), Say("Fixed.")])
     claude.task("001-second")
@@ -84,7 +92,9 @@ def test_max_turns_is_charged_and_lands_nothing(claude: Project, claude_api: Scr
     assert "+x" in (claude.path / "tasks/logs/001-long/attempt-1.diff").read_text()
 
 
-def test_a_usage_limit_is_waited_for_and_not_charged(claude: Project, claude_api: ScriptedApi, home: Path) -> None:
+def test_a_usage_limit_is_waited_for_and_not_charged(
+    claude: Project, claude_api: ScriptedApi, home: Path
+) -> None:
     reset = int(time.time()) + 1
     claude_api.add([usage_limit(reset)], [append("x"), Say("Done.")])
     del claude.environment["ANTHROPIC_API_KEY"]
@@ -100,7 +110,12 @@ def test_a_usage_limit_is_waited_for_and_not_charged(claude: Project, claude_api
     ("turn", "outcome"),
     [
         (Refusal(529, "overloaded_error"), "overloaded"),
-        (Refusal(400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API."), "auth"),
+        (
+            Refusal(
+                400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API."
+            ),
+            "auth",
+        ),
     ],
     ids=["529", "400"],
 )
@@ -125,7 +140,9 @@ def test_no_login_stops_with_the_remedy(claude: Project) -> None:
     assert "log in" in result.output or "/login" in result.output
 
 
-def test_background_daemons_are_ended_before_the_files_are_read(claude: Project, claude_api: ScriptedApi) -> None:
+def test_background_daemons_are_ended_before_the_files_are_read(
+    claude: Project, claude_api: ScriptedApi
+) -> None:
     mark = f"daemon-of-{os.getpid()}"
     script = f"setsid nohup sh -c ': {mark}; sleep 2; echo late >> src/a.txt; sleep 600' >/dev/null 2>&1 &"
     claude_api.add([Use("Bash", command=script, description="start a server"), append("x"), Say("Done.")])

@@ -14,7 +14,7 @@ from pytest_agenttasks.git import GitError
 from pytest_agenttasks.journal import Forward, Journal
 from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.repository import discover
-from pytest_agenttasks.shadow import Shadow, addition, commit, compose, conflicts, diff, entries, prepare, removal, write_blob
+from pytest_agenttasks.shadow import Shadow, addition, commit, compose, conflicts, diff, entries, prepare, removal, send, write_blob
 from pytest_agenttasks.trees import Change
 from tests.user_repository import UserRepository
 
@@ -276,7 +276,7 @@ def test_recovery_stops_at_a_file_that_is_neither_old_nor_new(
 ) -> None:
     old = repository.head()
     new = edit(shadow, old, {"src/a.txt": "A\n"})
-    landing.send(shadow, new, old)
+    send(shadow, new, old)
     repository.git("update-ref", BRANCH, new, old)
     journal.write(Forward(old=old, new=new, branch=BRANCH, lock=1))
     repository.write("src/a.txt", "my own words\n")
@@ -291,7 +291,7 @@ def test_a_foreign_lock_is_not_removed_by_recovery(
     monkeypatch.setattr(landing, "INDEX_LOCK_WAIT", 0.1)
     old = repository.head()
     new = edit(shadow, old, {"src/a.txt": "A\n"})
-    landing.send(shadow, new, old)
+    send(shadow, new, old)
     repository.git("update-ref", BRANCH, new, old)
     journal.write(Forward(old=old, new=new, branch=BRANCH, lock=1))
     lock = repository.write(".git/index.lock", "")

@@ -176,7 +176,10 @@ def _describe(detected: Detected, file: Path) -> None:
 def _without_ignored(repository: Repository, names: Sequence[str]) -> list[str]:
     """The names that git does not ignore."""
     asked = b"".join(os.fsencode(name) + b"\0" for name in names)
-    found = repository.git("check-ignore", "-z", "--stdin", stdin=asked, accept=(0, 1)) if asked else b""
+    # check-ignore refuses to work with literal pathspecs switched on.
+    environment = {k: v for k, v in repository.environment.items() if k != "GIT_LITERAL_PATHSPECS"}
+    command = ["check-ignore", "-z", "--stdin"]
+    found = git(command, cwd=repository.top, env=environment, stdin=asked, accept=(0, 1)) if asked else b""
     ignored = {os.fsdecode(path) for path in split(found)}
     if ignored:
         say(f"note: git ignores {', '.join(sorted(ignored))}, so they are not committed")
