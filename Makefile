@@ -7,10 +7,12 @@ AGENT ?= replay
 CLAUDE_VERSION := 2.1.197
 CLAUDE := .cache/claude
 
-.PHONY: demo test lint types check bench wheel clean
+.PHONY: demo setup test lint types check bench wheel clean
 
 demo: $(VENV)/installed
 	$(BIN)/agenttasks demo --agent $(AGENT)
+
+setup: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
 
 test: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
 	$(BIN)/python -m pytest $(ARGS)

@@ -143,6 +143,7 @@ def _regex(reading: Reading) -> str:
     return first + "".join(f"(?>[^/]*?{run})" for run in others[:-1]) + "[^/]*" + others[-1]
 
 
+@lru_cache(maxsize=4096)
 def _names_meet(a: Element, b: Element) -> bool:
     if isinstance(a, str) and isinstance(b, str):
         return a == b
@@ -170,7 +171,9 @@ def _meet(a: Sequence[_T], b: Sequence[_T], wild: Wild, together: Callable[[_T, 
 
     `later[j]`: what follows the present item of `a` meets what follows from `b[j]` on.
     """
-    later = [all(item is wild for item in b[j:]) for j in range(len(b) + 1)]
+    later = [True] * (len(b) + 1)
+    for j in range(len(b) - 1, -1, -1):
+        later[j] = later[j + 1] and b[j] is wild
     for left in reversed(a):
         here = [False] * len(b) + [left is wild and later[-1]]
         for j in range(len(b) - 1, -1, -1):

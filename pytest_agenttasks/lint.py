@@ -10,7 +10,7 @@ from pathlib import Path
 from .base_files import BaseFiles
 from .dependency_graph import before_and_after, circles
 from .patterns import PatternSet, is_path, may_meet
-from .scope import Rules, protected_among, reaches_protected, read_only
+from .scope import Rules, matching, protected_among, reaches_protected, read_only
 from .scope_index import sharing
 from .task import SCOPE, Problem, ScopeEntry, Task
 from .task_markdown import lines_of
@@ -19,6 +19,7 @@ MANY_FILES = 15
 _SHOWN = 3
 _MOST_NAMED = 5
 _WORD = re.compile(r"[^\s`'\"<>,;|]+")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LINE_REFERENCE = re.compile(r":\d+(?:-\d+)?$|#L\d+.*$")
 
 
@@ -107,11 +108,10 @@ class _Names:
 
 def _line_of(task: Task, dependency: str) -> int:
     """The line of the front matter that names a dependency."""
-    word = re.compile(rf"(?<![\w.-]){re.escape(dependency)}(?![\w.-])")
     for number, line in enumerate(lines_of(task.text), 1):
         if number > 1 and line.rstrip() in ("---", "..."):
             break
-        if word.search(line):
+        if dependency in _NAME.findall(line):
             return number
     return 0
 
@@ -193,22 +193,18 @@ def _objective_hints(task: Task, base: BaseFiles) -> Iterator[Problem]:
     objective = task.section("Objective")
     if not objective or not task.scope:
         return
-    scope = PatternSet(entry.pattern for entry in task.scope)
     named: dict[str, None] = {}
     for match in _WORD.finditer(objective):
         path = _LINE_REFERENCE.sub("", match[0].lstrip("(*").rstrip(".:!?)*")).removeprefix("./")
         if base.has_file(path):
-            outside = not scope.covers(path)
+            outside = not matching(task.scope, [path])
         else:
             outside = base.has_folder(path[:-1]) and path.endswith("/") and not _meets(task, path)
         if outside:
             named[path] = None
     for path in list(named)[:_MOST_NAMED]:
-        yield Problem(
-            _line_in(task, path),
-            f"the Objective names `{path}`, which is not in {SCOPE} and so cannot change",
-            hint=True,
-        )
+        message = f"the Objective names `{path}`, which is not in {SCOPE}: it cannot change"
+        yield Problem(_line_in(task, path), message, hint=True)
 
 
 def _meets(task: Task, pattern: str) -> bool:
@@ -226,7 +222,7 @@ def _line_in(task: Task, text: str) -> int:
 
 
 def _unordered(tasks: Sequence[Task]) -> Iterator[tuple[Task, Problem]]:
-    """Tasks that may change the same files with nothing said about which comes first: said to the later one."""
+    """Tasks that may change the same files with nothing said about their order: said of the later one."""
     masks, complete = sharing([[entry.pattern for entry in task.scope] for task in tasks])
     names = [task.name for task in tasks]
     before, after = before_and_after(names, {task.name: task.front.depends_on for task in tasks})
@@ -241,10 +237,8 @@ def _unordered(tasks: Sequence[Task]) -> Iterator[tuple[Task, Problem]]:
         message = f"{SCOPE}: `{entry.pattern}` overlaps with {whom}; say in `depends_on` which comes first"
         yield task, Problem(entry.line, message, hint=True)
     if not complete and tasks:
-        yield (
-            tasks[0],
-            Problem(0, "so many scopes that not all overlaps between tasks were looked for", hint=True),
-        )
+        message = "there are too many scopes to look for every overlap between tasks"
+        yield tasks[0], Problem(0, message, hint=True)
 
 
 def _shared_entry(task: Task, other: Task) -> ScopeEntry:

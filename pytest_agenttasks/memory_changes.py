@@ -193,7 +193,7 @@ def _difference(old: _Part, new: _Part) -> list[str]:
     told = [f"{old.place}: added `{one_line(text, 80)}`" for text in (after - before).elements()]
     told += [f"{old.place}: removed `{one_line(text, 80)}`" for text in (before - after).elements()]
     more = len(told) - _MOST_DROPPED_TOLD
-    return told if more <= 0 else [*told[:_MOST_DROPPED_TOLD], f"{old.place}: {more} more changes"]
+    return told if more <= 0 else [*told[:_MOST_DROPPED_TOLD], f"{old.place}: and {more} more"]
 
 
 def _chunks(lines: Sequence[str]) -> list[list[str]]:

@@ -6,10 +6,12 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from .patterns import PatternSet, fold, is_folder, is_path, literal_folder, may_meet
+from .glob_segments import meet
+from .patterns import PatternSet, elements, fold, is_folder, is_path, literal_folder
 
 MOST_SCOPES = 20_000
-MOST_COMPARISONS = 400_000
+MOST_COMPARISONS = 500_000
+COST_OF_GLOBS = 20
 
 
 def sharing(scopes: Sequence[Iterable[str]]) -> tuple[list[int], bool]:
@@ -55,20 +57,19 @@ def _by_place(owners: dict[str, int]) -> dict[str, int]:
 
 
 def _by_glob(owners: dict[str, int], shared: dict[str, int]) -> bool:
-    """Add what globs share with patterns in or below the folder they start from; False if there are too many."""
-    placed = sorted(
-        (pattern.rstrip("/") if is_path(pattern) else literal_folder(pattern), pattern) for pattern in owners
-    )
-    comparisons = 0
+    """Add what globs share with what is in or below the folder they start from; False if there are too many."""
+    placed = sorted((p if is_path(p) else literal_folder(p), p) for p in owners)
+    made_of = {p: elements(p) for p in owners if not is_path(p)}
+    left = MOST_COMPARISONS
     for anchor, glob in placed:
         if is_path(glob) or is_folder(glob):
             continue
         matcher = PatternSet([glob])
         for other in _at_or_below(placed, anchor):
-            comparisons += 1
-            if comparisons > MOST_COMPARISONS:
+            left -= 1 if is_path(other) else COST_OF_GLOBS
+            if left < 0:
                 return False
-            if matcher.covers(other) if is_path(other) else may_meet(glob, other):
+            if matcher.covers(other) if is_path(other) else meet(made_of[glob], made_of[other]):
                 shared[glob] |= owners[other]
                 shared[other] |= owners[glob]
     return True

@@ -18,6 +18,8 @@ NOT_YET: Mapping[Place, object] = {
     ("sandbox",): "none",
     ("canary",): "off",
     ("notify",): None,
+    ("workspace", "up"): None,
+    ("workspace", "down"): None,
     ("review", "every_tasks"): None,
     ("review", "every_hours"): None,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import errno
 import json
 import os
@@ -20,6 +21,10 @@ from pytest_agenttasks.outcome import Kind
 
 NOW = datetime(2026, 11, 22, 14, 5, 9, 123456, tzinfo=timezone(timedelta(hours=1)))
 STAMP = "2026-11-22T14:05:09.123+01:00"
+
+
+class Level(enum.Enum):
+    HIGH = 3
 
 
 def log_at(folder: Path, records: list[dict[str, Any]] | None = None) -> EventLog:
@@ -105,6 +110,7 @@ def test_a_folder_that_is_cleaned_away_is_made_again(tmp_path: Path) -> None:
         ({"b", "a"}, '"[\\"a\\", \\"b\\"]"', ["a", "b"]),
         ({"k": Path("x/y")}, '"{\\"k\\": \\"x/y\\"}"', {"k": "x/y"}),
         (Path("x/y"), "x/y", "x/y"),
+        (Level.HIGH, "3", 3),
         (b"caf\xe9", '"caf\\\\xe9"', "caf\\xe9"),
         (float("nan"), "nan", "nan"),
         (float("-inf"), "-inf", "-inf"),

@@ -113,7 +113,9 @@ def test_what_is_done_to_the_runners_sections_is_dropped(old: str, new: str, tol
 def test_a_long_list_of_dropped_lines_is_cut() -> None:
     result = agent_changes(BASE, changed("- 017-jwt: Rotate\n", "- 017-jwt: Rotate\n" + "- x\n" * 50))
     assert len(result.dropped) == 11
-    assert result.dropped[-1] == "*Active Task Queue*: 40 more changes"
+    assert result.dropped[-1] == "*Active Task Queue*: and 40 more"
+    result = agent_changes(BASE, changed("- 017-jwt: Rotate\n", "- 017-jwt: Rotate\n" + "- x\n" * 11))
+    assert result.dropped[-1] == "*Active Task Queue*: and 1 more"
 
 
 @pytest.mark.parametrize(
@@ -290,6 +292,11 @@ def test_a_vanished_subsection_is_replaced_by_the_section_around_it() -> None:
 def test_a_moved_section_is_found_by_its_name() -> None:
     tip = "# Other title\n# Known Issues\n- a\n"
     assert merge_additions(tip, [Addition(ISSUES, ("- b",))]) == tip + "- b\n"
+
+
+def test_of_several_sections_with_one_name_the_one_at_its_place_is_taken() -> None:
+    tip = "# A\n## Known Issues\n- a\n# B\n## Known Issues\n- b\n"
+    assert merge_additions(tip, [Addition(("b", "known issues"), ("- c",))]) == tip + "- c\n"
 
 
 def test_without_the_section_nothing_is_added() -> None:

@@ -164,6 +164,11 @@ def test_lines_are_appended_to_a_section_with_the_blank_lines_they_need(before: 
     assert document.appended(section, ["- new"]) == after
 
 
+def test_the_bullet_is_that_of_the_list_at_the_end_of_the_section() -> None:
+    document = parse("* a\n# One\n+ b\n\ntext\n# Two\n- c\n\n* d\n")
+    assert [document.bullet(section) for section in document.sections] == ["*", "-", "*"]
+
+
 @given(MARKDOWN, st.data())
 def test_appending_keeps_every_line_and_the_outline(text: str, data: st.DataObject) -> None:
     document = parse(text)
