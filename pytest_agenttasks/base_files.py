@@ -9,7 +9,7 @@ from itertools import islice
 
 from .patterns import PatternSet, fold, is_folder, is_path, literal_folder
 
-MOST_LOOKED_AT = 3_000_000
+MOST_LOOKED_AT = 1_000_000
 
 
 class BaseFiles:
