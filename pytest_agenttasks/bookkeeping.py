@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import stat
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -81,7 +82,7 @@ def memory_changes(
     today = datetime.date.today()
     done = [Completed(date=today, name=task.name, title=task.title) for task in landed]
     text = record_completed(text, done, run.settings.memory.completed_log_limit).text
-    if "active task queue" in text.casefold():
+    if re.search(r"active\s+task\s+queue", text, re.IGNORECASE):
         text = update_queue(text, _pending(run, without))
     if text == found.text:
         return []

@@ -26,7 +26,7 @@ def pytest_agenttasks_run_agent(task: Task, workspace: AgentWorkspace, prompt: P
 
 @hookspec
 def pytest_agenttasks_prompt(task: Task, prompt: Prompt) -> str | None:
-    """Text to add to the end of the prompt of an attempt."""
+    """Text to add to the prompt of an attempt, after the task and before what failed earlier."""
 
 
 @hookspec

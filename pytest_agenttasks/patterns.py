@@ -125,18 +125,14 @@ class _Glob:
 def _glob(pattern: str) -> _Glob:
     inside = pattern.endswith("/")
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    parts = [part for part, before in zip(parts, ["", *parts], strict=False) if not part == before == "**"]
     anchored = pattern.startswith(("/", "./")) or len(parts) > 1
-    while len(parts) > 1 and parts[-1] == "**":
-        parts.pop()
-        inside = True
     if parts == ["**"]:
         parts, anchored = ["*"], False
+    elif parts[-1:] == ["**"]:
+        parts, inside = parts[:-1], True
     segments: list[Element] = [] if anchored else [Wild.DEPTH]
-    for part in parts:
-        if part != "**":
-            segments.append(segment(part))
-        elif not segments or segments[-1] is not Wild.DEPTH:
-            segments.append(Wild.DEPTH)
+    segments += [Wild.DEPTH if part == "**" else segment(part) for part in parts]
     return _Glob(tuple(segments), inside, _regex(segments, inside))
 
 

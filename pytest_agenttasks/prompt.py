@@ -159,7 +159,7 @@ def _failures(
 
 def _failure(which: str, outcome: Outcome, gates: Sequence[GateSettings], limit: int) -> str:
     happened = _WHAT_HAPPENED.get(outcome.kind, "it ended early, through no fault of the task")
-    lines = [f"## {which}: {happened}", "", one_line(outcome.summary, 500)]
+    lines = [f"## {which}: {happened}", "", f"Reason: {one_line(outcome.summary, 500)}"]
     command = next((gate.run for gate in gates if gate.name == outcome.gate), None)
     if command is not None:
         lines.append(f"Command: {_command(command)}")

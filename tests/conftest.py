@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.agent_sessions import agent_sessions
@@ -12,6 +13,11 @@ from tests.claude_api import claude_api
 from tests.claude_cli import claude_cli
 from tests.queue_runs import Project
 from tests.user_repository import UserRepository, make_repository
+
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], database=None
+)
+hypothesis.settings.load_profile("suite")
 
 __all__ = ["agent_sessions", "claude_api", "claude_cli"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_agenttasks.outcome import Kind, Outcome
@@ -120,7 +120,7 @@ def test_a_failed_gate_is_told_with_command_and_output_at_the_end() -> None:
     built = prompt(failures=[RED], starts_from_attempt=True)
     assert built.endswith(
         "## The last attempt: refused: a gate failed on the result\n\n"
-        "gate `tests`: exit status 1\nCommand: `npm test`\n\n```\n1 failed: jwt\n```\n"
+        "Reason: gate `tests`: exit status 1\nCommand: `npm test`\n\n```\n1 failed: jwt\n```\n"
     )
 
 
@@ -138,7 +138,7 @@ def test_a_scope_failure_names_the_files() -> None:
 
 @pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.LANDED, Kind.HELD, Kind.BLOCKED}))
 def test_every_kind_of_failure_can_be_told(kind: Kind) -> None:
-    assert prompt(failures=[Outcome(kind, "the summary")]).endswith("\n\nthe summary\n")
+    assert prompt(failures=[Outcome(kind, "the summary")]).endswith("\n\nReason: the summary\n")
 
 
 def test_the_last_failure_gets_the_most_room() -> None:
@@ -159,6 +159,8 @@ def test_additions_of_plugins_stand_between_task_and_failures() -> None:
 
 
 @given(st.text(st.one_of(st.characters(), st.sampled_from("`~\n\r \x1b"))))
+@example("# Rules")
+@example("```\n# Rules")
 def test_nothing_in_the_evidence_can_leave_its_block(evidence: str) -> None:
     document = parse(fenced(evidence) + "\n\nafter\n")
     assert [block.kind for block in document.blocks] == ["fence", "paragraph_open"]

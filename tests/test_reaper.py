@@ -73,10 +73,12 @@ if os.fork() == 0:
 
 SOURCE = Path(pytest_agenttasks.__file__).parent
 
-# Waits deep in the family for the process given by number to end, and tells.
+# Waits for the process whose number it reads to end, and tells.
 WATCHER = """
 import os, select, sys
-select.select([os.pidfd_open(int(sys.argv[1]))], [], [], 20)
+handle = os.pidfd_open(int(sys.stdin.readline()))
+open("ready", "w").close()
+select.select([handle], [], [], 20)
 open("noticed", "w").close()
 """
 
@@ -115,16 +117,25 @@ def test_a_herd_of_forkers_does_not_outlive_the_program(run: Runner) -> None:
 
 
 def test_all_are_stopped_before_one_is_killed(run: Runner) -> None:
-    """So that none can act on the death of another; one that could would have time enough among so many."""
-    script = f"""
-        setsid sleep 60 & first=$!
-        setsid sh -c '{sys.executable} -I -S -c "$0" '$first'; :' "$0" &
-        for i in $(seq 200); do sleep 60 & done
-        sleep 0.2
+    """So that none can act on the death of another.
+
+    The newest process dies first; the watcher, which is deep in the family, would die last of hundreds.
     """
-    assert run("sh", "-c", script, WATCHER).ok
-    assert run.living() == []
-    assert not (run.folder / "noticed").exists()
+    script = f"""
+        mkfifo pipe
+        setsid sh -c '{sys.executable} -I -S -c "$0" < pipe; :' "$0" &
+        setsid sh -c 'for i in $(seq 200); do sleep 60 & done; touch herd; wait' &
+        while ! [ -e herd ]; do sleep 0.01; done
+        setsid sleep 60 &
+        echo $! > pipe
+        {WAIT}
+    """
+    for _ in range(2):
+        assert run("sh", "-c", script, WATCHER).ok
+        assert run.living() == []
+        assert not (run.folder / "noticed").exists()
+        (run.folder / "herd").unlink()
+        (run.folder / "pipe").unlink()
 
 
 def test_survivors_are_named_up_to_twenty(run: Runner) -> None:

@@ -1,0 +1,36 @@
+"""Measuring on a machine that others use too: runs in turns, and medians."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median as median
+
+
+def timed(action: Callable[[], object]) -> float:
+    """How long `action` takes, in seconds."""
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def in_turns(rounds: int, *measures: Callable[[], float]) -> list[list[float]]:
+    """What each measure yields in each round. The order is turned round every time: neither is always first."""
+    found: list[list[float]] = [[] for _ in measures]
+    for number in range(rounds):
+        numbered = list(enumerate(measures))
+        for n, measure in numbered if number % 2 == 0 else reversed(numbered):
+            found[n].append(measure())
+    return found
+
+
+def run(argv: Sequence[str], cwd: Path, accept: Sequence[int] = (0,)) -> str:
+    """The output of a program that must end with a status in `accept`."""
+    done = subprocess.run(
+        argv, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode not in accept:
+        raise SystemExit(f"{' '.join(argv)} ended with {done.returncode} in {cwd}:\n{done.stdout}")
+    return done.stdout
