@@ -30,7 +30,7 @@ from .run import Run, agent_environment, memory_of, rules_of
 from .scope import Rules, Verdict, judge
 from .settings import GateSettings
 from .shadow import blob, blob_id, commit, compose, conflicts, diff, keep, patch
-from .supervisor import Finished, StartError
+from .supervisor import Finished, StartError, SupervisorLost
 from .survey import leaves
 from .task import Task
 from .transcript import write_transcript
@@ -89,6 +89,12 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
     except SetupError:
         this.outcome = Outcome(Kind.INTERNAL, "the run cannot go on")
         raise
+    except SupervisorLost as lost:
+        this.outcome = Outcome(
+            Kind.AGENT,
+            "the process that supervises the session was killed; nothing of this attempt is trusted",
+            evidence=str(lost),
+        )
     except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is recorded and the run stops
         this.outcome = _broken(error)
     finally:

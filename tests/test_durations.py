@@ -13,7 +13,17 @@ from pytest_agenttasks.durations import LONGEST, PATTERN, format_duration, parse
 
 @pytest.mark.parametrize(
     ("written", "seconds"),
-    [("90s", 90), ("45m", 2700), ("2h", 7200), ("1.5h", 5400), ("30", 30), (30, 30), (0, 0), (2.5, 2.5), (" 5m ", 300)],
+    [
+        ("90s", 90),
+        ("45m", 2700),
+        ("2h", 7200),
+        ("1.5h", 5400),
+        ("30", 30),
+        (30, 30),
+        (0, 0),
+        (2.5, 2.5),
+        (" 5m ", 300),
+    ],
 )
 def test_seconds_or_a_number_with_a_unit(written: object, seconds: float) -> None:
     assert parse_duration(written) == seconds
@@ -21,10 +31,30 @@ def test_seconds_or_a_number_with_a_unit(written: object, seconds: float) -> Non
 
 @pytest.mark.parametrize(
     "written",
-    ["", "5 m", "5x", "1h30m", "-5", -5, "5M", "٣s", "1e3", ".5h", True, None, [], float("nan"), float("inf"), 10**400, "366h" * 9],
+    [
+        "",
+        "5 m",
+        "5x",
+        "1h30m",
+        "-5",
+        -5,
+        "5M",
+        "٣s",
+        "1e3",
+        ".5h",
+        True,
+        None,
+        [],
+        float("nan"),
+        float("inf"),
+        10**400,
+        "366h" * 9,
+    ],
 )
 def test_anything_else_says_what_is_allowed(written: object) -> None:
-    with pytest.raises(ValueError, match=r"expected a duration: seconds, or a number with a unit such as 90s"):
+    with pytest.raises(
+        ValueError, match=r"expected a duration: seconds, or a number with a unit such as 90s"
+    ):
         parse_duration(written)
 
 
@@ -52,7 +82,8 @@ def test_a_short_duration_is_read_back(seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(3600, "1h"), (7200, "2h"), (720, "12m"), (30, "30"), (0, "0"), (90, "90"), (2.5, "2.5")]
+    ("seconds", "text"),
+    [(3600, "1h"), (7200, "2h"), (720, "12m"), (30, "30"), (0, "0"), (90, "90"), (2.5, "2.5")],
 )
 def test_a_short_duration_uses_the_largest_unit_that_fits(seconds: float, text: str) -> None:
     assert short_duration(seconds) == text

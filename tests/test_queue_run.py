@@ -252,3 +252,16 @@ def test_nothing_runs_on_when_the_agent_left_processes(project: Project) -> None
     assert result.outcomes == {"001-first": "landed"}
     alive = subprocess.run(["pgrep", "-f", "echo late >> src/a.txt"], capture_output=True, text=True, check=False)
     assert alive.stdout == ""
+
+
+def test_an_agent_that_kills_its_supervisor_gains_nothing_by_it(project: Project) -> None:
+    project.agent("echo x >> src/a.txt; kill -KILL $PPID; sleep 600")
+    project.task("001-killer", front="max_attempts: 1")
+    project.task("002-fine", scope=("src/b.txt",))
+    project.agent(
+        "if [ $AGENTTASKS_TASK = 001-killer ]; then echo x >> src/a.txt; kill -KILL $PPID; sleep 600; fi; echo y >> src/b.txt"
+    )
+    result = project.run()
+    assert result.outcomes == {"001-killer": "agent", "002-fine": "landed"}, result.output
+    assert "supervises the session was killed" in result.output
+    assert project.repository.read("src/a.txt") == "a\n"

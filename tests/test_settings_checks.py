@@ -1,0 +1,124 @@
+"""What types cannot say: keys of later versions, names, paths, contradictions."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from pytest_agenttasks import settings_checks
+from pytest_agenttasks.durations import Seconds
+from pytest_agenttasks.outcome import SetupError
+from pytest_agenttasks.settings import AgentSettings, Settings, load, schema
+from pytest_agenttasks.strict_yaml import MAX_BYTES, parse
+from tests.settings_texts import CONTRACT, Read, message, reader
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    return reader(tmp_path / "agenttasks.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("agent: {env: {2A: x}}", "`agent.env.2A`: not a variable's name"),
+        ("agent: {env: {A-B: x}}", "`agent.env.A-B`: not a variable's name"),
+        ("gates: [{name: a, run: x, env: {'': x}}]", "`gates[0].env.`: not a variable's name"),
+        ("agent: {env: {AGENTTASKS_ACTIVE: '0'}}", "`AGENTTASKS_…` variables are set by the runner"),
+        ("agent: {env_pass: [A, 'B C']}", "`agent.env_pass[1]`: `B C` is not a variable's name"),
+        (
+            "gates: [{name: a, run: x, env_pass: ['*_KEY']}]",
+            "`gates[0].env_pass[0]`: `*_KEY` is not a variable's name",
+        ),
+        ("agent: {env_pass: ['A\n']}", "is not a variable's name"),
+    ],
+)
+def test_names_of_variables_are_checked(read: Read, text: str, said: str) -> None:
+    assert said in message(read, text)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["protected", "drop", "workspace.copy", "workspace.cache", "workspace.link", "workspace.setup_inputs"],
+)
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("../x", "leaves the repository"),
+        ("a/../../x", "leaves the repository"),
+        ("/etc", "leaves the repository"),
+        ("~/x", "leaves the repository"),
+        (".git/hooks", "is inside `.git`"),
+        ("a/.GIT", "is inside `.git`"),
+        (".", "is the whole top folder"),
+        ("./", "is the whole top folder"),
+    ],
+)
+def test_paths_stay_inside_the_repository(read: Read, key: str, path: str, said: str) -> None:
+    section, _, last = key.rpartition(".")
+    text = f"{section}: {{{last}: [ok, {path}]}}" if section else f"{last}: [ok, {path}]"
+    assert f"`{key}[1]`: `{path}` {said}" in message(read, text)
+
+
+def test_a_gates_folder_and_the_memory_file_stay_inside_too(read: Read) -> None:
+    assert "`gates[0].cwd`: `../x` leaves" in message(read, "gates: [{name: a, run: x, cwd: ../x}]")
+    assert "`memory.file`: `../x` leaves" in message(read, "memory: {file: ../x}")
+    assert "`memory.file`: `docs/` names a folder" in message(read, "memory: {file: docs/}")
+    assert read("gates: [{name: a, run: x, cwd: .}]").gates[0].cwd == "."
+
+
+def test_a_path_has_one_way_into_a_workspace(read: Read) -> None:
+    said = message(read, "workspace: {copy: [a, b], cache: [./b/]}")
+    assert "`workspace.cache[0]`: `./b/` is in `workspace.copy` too" in said
+    read("workspace: {copy: [a], cache: [a/b]}")
+
+
+@pytest.mark.parametrize("path", [".venv", ".venv/", "api/.venv", ".venv/lib"])
+def test_an_environment_cannot_be_linked(read: Read, path: str) -> None:
+    assert f"`workspace.link[0]`: `{path}` cannot be linked" in message(
+        read, f"workspace: {{link: [{path}]}}"
+    )
+
+
+NOT_YET = [
+    ("sandbox: auto", "sandbox", "sandbox: none"),
+    ("sandbox: bwrap", "sandbox", "sandbox: none"),
+    ("canary: strict", "canary", "canary: off"),
+    ("notify: beep", "notify", "notify: null"),
+    ("review: {every_tasks: 20}", "review.every_tasks", "review: {every_tasks: null}"),
+    ("review: {every_hours: 8}", "review.every_hours", "review: {every_hours: null}"),
+    ("gates: [{name: a, run: x, junit: r.xml}]", "gates[0].junit", "gates: [{name: a, run: x, junit: null}]"),
+    (
+        "gates: [{name: a, run: x, known_red: [t]}]",
+        "gates[0].known_red",
+        "gates: [{name: a, run: x, known_red: []}]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("asking", "key", "asking_nothing"), NOT_YET)
+def test_a_key_of_a_later_version_is_refused_unless_it_asks_for_nothing(
+    read: Read, asking: str, key: str, asking_nothing: str
+) -> None:
+    assert (
+        message(read, asking) == f"agenttasks.yaml:1: `{key}` is not supported by this version yet; remove it"
+    )
+    read(asking_nothing)
+
+
+def test_a_key_that_leaves_the_table_is_turned_on(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings_checks, "NOT_YET", {})
+    monkeypatch.setattr(settings_checks, "NOT_YET_IN_GATES", {})
+    settings = read(CONTRACT)
+    assert (settings.sandbox, settings.canary, settings.review.every_tasks) == ("auto", "warn", 20)
+    assert settings.gates[1].junit == "reports/junit.xml"
+
+
+def test_a_wrong_value_of_a_later_key_is_called_wrong(read: Read) -> None:
+    assert "`sandbox`: expected one of auto, bwrap, none" in message(read, "sandbox: docker")
