@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from .git import split
 from .outcome import Kind, Outcome
 from .printable import printable, tail_of_file
 from .run import Run
+from .search_paths import search_paths
 from .settings import GateSettings
 from .workspace import Place
 
@@ -45,33 +46,51 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check(
-    run: Run, gates: Sequence[GateSettings], tree: str, head: str, logs: Path, stem: str, *, trust: bool = True
+    run: Run,
+    gates: Sequence[GateSettings],
+    tree: str,
+    head: str,
+    logs: Path,
+    stem: str,
+    *,
+    trust: bool = True,
 ) -> list[Verdict]:
     """Run `gates` in order on `tree`, up to the first that is red; verdicts already known are not asked again.
 
     `trust` False: past the cache. Each gate's output goes to `logs/STEM.gate-NAME.log`.
     """
-    keys = {gate.name: _key(run, gate, tree) for gate in gates}
-    known = {g.name: v for g in gates if trust and (v := _recall(run, keys[g.name])) and not v.inherited}
-    if len(known) == len(gates):
-        return [known[gate.name] for gate in gates]
+    keys = [_key(run, gate, tree) for gate in gates]
+    known = [
+        verdict if trust and (verdict := _recall(run, key)) and not verdict.inherited else None
+        for key in keys
+    ]
+    if gates and all(known):
+        return [verdict for verdict in known if verdict]
     try:
         where = ready(run, "gate", tree, head)
     except SetupFailed as failed:
+        log = logs / f"{stem}.gate-setup.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(failed.log, log)
         return [
             Verdict(
-                gate="setup", tree=tree, passed=False, seconds=0.0, reason=str(failed), evidence=failed.evidence,
-                log=str(failed.log),
+                gate="setup",
+                tree=tree,
+                passed=False,
+                seconds=0.0,
+                reason=str(failed),
+                evidence=failed.evidence,
+                log=str(log),
             )
-        ]  # fmt: skip
+        ]
     verdicts = []
-    for gate in gates:
-        verdict = known.get(gate.name) or _run_gate(run, gate, where, tree, logs / f"{stem}.gate-{gate.name}.log")
+    for gate, key, before in zip(gates, keys, known, strict=True):
+        verdict = before or _run_gate(run, gate, where, tree, logs / f"{stem}.gate-{gate.name}.log")
         verdicts.append(verdict)
         if not verdict.passed:
             break
         if not verdict.cached:
-            _remember(run, keys[gate.name], verdict)
+            _remember(run, key, verdict)
     return verdicts
 
 
@@ -95,7 +114,9 @@ def inherit(run: Run, gates: Sequence[GateSettings], tree: str, bookkept: str) -
             _remember(run, key, msgspec.structs.replace(verdict, tree=bookkept, inherited=True))
 
 
-def refuse_red(run: Run, gates: Sequence[GateSettings], red: Verdict, base: str, logs: Path, stem: str) -> Outcome:
+def refuse_red(
+    run: Run, gates: Sequence[GateSettings], red: Verdict, base: str, logs: Path, stem: str
+) -> Outcome:
     """The outcome of a red gate: the task's own failure, unless the same gate is red on the base now."""
     projects = {gate.name for gate in run.settings.gates}
     asked = [gate for gate in gates if gate.name == red.gate and gate.name in projects]
@@ -113,7 +134,9 @@ def refuse_red(run: Run, gates: Sequence[GateSettings], red: Verdict, base: str,
                 log=again[-1].log,
                 advice="mend the branch (or the machine: network, certificates, services), then start again",
             )
-    return Outcome(Kind.GATE, f"gate `{red.gate}`: {red.reason}", evidence=red.evidence, gate=red.gate, log=red.log)
+    return Outcome(
+        Kind.GATE, f"gate `{red.gate}`: {red.reason}", evidence=red.evidence, gate=red.gate, log=red.log
+    )
 
 
 def _run_gate(run: Run, gate: GateSettings, where: Place, tree: str, log: Path) -> Verdict:
@@ -142,7 +165,9 @@ def _run_gate(run: Run, gate: GateSettings, where: Place, tree: str, log: Path) 
         timeout=limit,
         max_output=MAX_OUTPUT,
     )
-    run.events.write("gate-ended", gate=gate.name, exit=finished.exit_code, seconds=round(finished.seconds, 3))
+    run.events.write(
+        "gate-ended", gate=gate.name, exit=finished.exit_code, seconds=round(finished.seconds, 3)
+    )
     if finished.stopped == "timeout":
         return verdict(f"`{gate.run}` did not end within {format_duration(limit)}", finished.seconds)
     if finished.stopped == "output":
@@ -150,53 +175,34 @@ def _run_gate(run: Run, gate: GateSettings, where: Place, tree: str, log: Path) 
     if finished.exit_code is None:
         return verdict(f"`{gate.run}` was killed by signal {finished.signal}", finished.seconds)
     if finished.exit_code != 0:
-        return verdict(f"`{gate.run}` ended with exit status {finished.exit_code}", finished.seconds)
+        meaning = {126: " (a program that cannot be run)", 127: " (a program that is not there)"}.get(
+            finished.exit_code, ""
+        )
+        return verdict(f"`{gate.run}` ended with exit status {finished.exit_code}{meaning}", finished.seconds)
     changed = split(
         run.shadow.git(
-            "diff", "--name-only", "-z", "--no-ext-diff", "--no-textconv", index=where.index, work_tree=where.path
+            "diff",
+            "--name-only",
+            "-z",
+            "--no-ext-diff",
+            "--no-textconv",
+            index=where.index,
+            work_tree=where.path,
         )
     )
     if changed:
         names = ", ".join(path.decode("utf-8", "backslashreplace") for path in changed[:10])
         return verdict(
-            f"`{gate.run}` passed but rewrote tracked files ({names}); make it check only (e.g. --check)", finished.seconds
+            f"`{gate.run}` passed but rewrote tracked files ({names}); make it check only (e.g. --check)",
+            finished.seconds,
         )
     return verdict("", finished.seconds)
 
 
 def gate_environment(run: Run, gate: GateSettings, where: Place) -> Environment:
     found = environment(run.repository, where, os.environ, passed=gate.env_pass, extra=gate.env)
-    variables = dict(found.variables)
-    if "PYTHONPATH" not in variables and (path := _python_path(run, variables, where)):
-        variables["PYTHONPATH"] = path
-    return Environment(variables, found.withheld)
-
-
-_PYTHON_SIGNS = ("pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "pytest.ini", "requirements.txt", "conftest.py")
-
-
-def _python_path(run: Run, variables: Mapping[str, str], where: Place) -> str:
-    """The checkout's counterpart of what the gate's Python would import from the user's checkout."""
-    python = shutil.which("python3", path=variables.get("PATH")) or shutil.which("python", path=variables.get("PATH"))
-    if python is None:
-        return ""
-    top = str(run.repository.top)
-    mapped = [entry[len(top) :].lstrip("/") for entry in _import_path(python) if entry == top or entry.startswith(f"{top}/")]
-    is_python = any((where.path / sign).exists() for sign in _PYTHON_SIGNS) or any(where.path.glob("*.py"))
-    if not mapped and not is_python:
-        return ""
-    relative = [*(m for m in mapped if (where.path / m).is_dir()), *(["src"] if (where.path / "src").is_dir() else []), "."]
-    return os.pathsep.join(dict.fromkeys(str(where.path / part) for part in relative))
-
-
-@cache
-def _import_path(python: str) -> tuple[str, ...]:
-    asked = subprocess.run(
-        [python, "-c", "import sys; print('\\n'.join(sys.path[1:]))"],
-        capture_output=True, text=True, check=False, cwd="/", stdin=subprocess.DEVNULL,
-        env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
-    )  # fmt: skip
-    return tuple(line for line in asked.stdout.splitlines() if line)
+    paths = search_paths(run.repository.top, where.path, found.variables, os.environ)
+    return Environment({**found.variables, **paths}, found.withheld)
 
 
 def _default_timeout(run: Run, gate: GateSettings) -> float:
@@ -217,18 +223,24 @@ def _definition(gate: GateSettings) -> str:
 
 def _key(run: Run, gate: GateSettings, tree: str) -> str:
     """What a verdict depends on: the tree, the gate, the dependencies and the interpreters."""
-    parts = (tree, _definition(gate), run.provider.digest(tree), _interpreters(gate.run, os.environ.get("PATH", "")))
+    parts = (
+        tree,
+        _definition(gate),
+        run.provider.digest(tree),
+        _interpreters(gate.run, os.environ.get("PATH", "")),
+    )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 @cache
 def _interpreters(line: str, path: str) -> str:
+    """Identifies the programs that a shell line names, and the usual interpreters below them."""
     found = []
-    for name in dict.fromkeys((line.split()[0] if line.split() else "", "python3", "node")):
+    for name in dict.fromkeys((*re.findall(r"[\w.+-]+", line), "python3", "node")):
         program = shutil.which(name, path=path)
         if program:
             real = Path(program).resolve()
-            found.append(f"{real}:{real.stat().st_mtime_ns}")
+            found.append(f"{program}:{real}:{real.stat().st_mtime_ns}")
     return "|".join(found)
 
 
@@ -261,7 +273,9 @@ def explain_red_base(run: Run, red: Verdict) -> str:
     listed = split(run.repository.git("ls-files", "-z", "--others", "--directory", "--no-empty-directory"))
     own = (f"{run.queue.relative}/".encode(), b".git")
     untracked = [os.fsdecode(path) for path in listed if not path.startswith(own)]
-    command = next((gate.run for gate in run.settings.gates if gate.name == red.gate), run.settings.workspace.setup or "")
+    command = next(
+        (gate.run for gate in run.settings.gates if gate.name == red.gate), run.settings.workspace.setup or ""
+    )
     lines = [
         f"{run.settings_file}: gate `{red.gate}` is red on the base, before any task: {red.reason}",
         f"  command: {command}",

@@ -38,6 +38,28 @@ class Extensions(Protocol):
     def knows_agent(self, name: str) -> bool: ...
 
 
+class NoExtensions:
+    """For verbs that run gates but no agent: nothing is added."""
+
+    def run_agent(self, task: Task, workspace: AgentWorkspace, prompt: Prompt) -> AgentResult | None:
+        return None
+
+    def prompt(self, task: Task, prompt: Prompt) -> Sequence[str]:
+        return ()
+
+    def gates(self, task: Task, gates: Sequence[GateSettings]) -> Sequence[GateSettings]:
+        return ()
+
+    def check_changes(self, task: Task, changes: Sequence[Change]) -> Sequence[str]:
+        return ()
+
+    def commit_message(self, task: Task, message: str) -> str | None:
+        return None
+
+    def knows_agent(self, name: str) -> bool:
+        return False
+
+
 @dataclass(frozen=True)
 class Run:
     """Everything that outlives one attempt. `titles` remembers the pending tasks' titles (name → title)."""

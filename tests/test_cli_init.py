@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from tests.init_runs import Init
 from tests.init_runs import agents as agents
 from tests.init_runs import init as init
 from tests.init_runs import user as user
-from tests.user_repository import UserRepository, make_repository
+from tests.user_repository import UserRepository
 
 WRITTEN = [
     "agenttasks.yaml",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from pytest_agenttasks.cli.init import BRANCH
-from pytest_agenttasks.settings import load
-from pytest_agenttasks.task import read
 from tests.init_runs import Init
 from tests.init_runs import agents as agents
 from tests.init_runs import init as init

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_agenttasks.cli import main, new
 from pytest_agenttasks.names import name_problem
+from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.task import SECTIONS, parse, read
 from tests.user_repository import UserRepository
 
@@ -102,7 +103,7 @@ def test_the_name_comes_from_the_title(title: str, slug: str) -> None:
 def test_any_title_gives_a_good_name_and_a_readable_task_or_a_clear_error(title: str) -> None:
     try:
         checked = new.checked_title(title)
-    except new.SetupError:
+    except SetupError:
         return
     name = f"001-{new.slug(checked)}"
     assert name_problem(name) is None

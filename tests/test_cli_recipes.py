@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pytest_agenttasks.cli.init_files import example, scalar
-from pytest_agenttasks.cli.recipes import Detected, Machine, detect
-from pytest_agenttasks.settings import load
+from pytest_agenttasks.cli.recipes import Detected, Machine
 from pytest_agenttasks.strict_yaml import parse
 from tests.detected import LOCKED, TEST, Found, finder, gates, package
 
@@ -179,4 +176,5 @@ def test_the_machine_is_asked_without_the_project_being_able_to_answer(
     assert Machine().python3_has("json")
     assert not Machine().python3_has("no_such_module_anywhere")
     assert not Machine().succeeds("no-such-program-anywhere")
-    assert Machine().missing("no-such-program-anywhere") and not Machine().missing("git")
+    assert Machine().missing("no-such-program-anywhere")
+    assert not Machine().missing("git")

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pytest_agenttasks.cli.init_files import example, scalar
-from pytest_agenttasks.cli.recipes import Detected, Machine, detect
-from pytest_agenttasks.settings import load
-from pytest_agenttasks.strict_yaml import parse
-from tests.detected import LOCKED, TEST, Found, finder, gates, package
+from tests.detected import TEST, Found, finder, gates
 
 
 @pytest.fixture

@@ -94,7 +94,12 @@ def test_gits_variables_reach_the_run(repository: UserRepository, monkeypatch: p
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Somebody")
     monkeypatch.setattr("pytest_agenttasks.repository._KEPT", {})
     seen: list[Mapping[str, str]] = []
-    monkeypatch.setattr(run, "become", lambda argv, variables: seen.append(variables) or 7)
+
+    def become(argv: Sequence[str], variables: Mapping[str, str]) -> int:
+        seen.append(variables)
+        return 7
+
+    monkeypatch.setattr(run, "become", become)
     assert main(["run"]) == 7
     assert seen[0]["GIT_AUTHOR_NAME"] == "Somebody"
 

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.durations import LONGEST, PATTERN, format_duration, parse_duration, short_duration
+from pytest_agenttasks.durations import (
+    LONGEST,
+    PATTERN,
+    Seconds,
+    format_duration,
+    parse_duration,
+    short_duration,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +66,8 @@ def test_anything_else_says_what_is_allowed(written: object) -> None:
 
 
 def test_the_longest_duration_is_a_year() -> None:
-    assert parse_duration("8760h") == LONGEST
-    assert parse_duration(LONGEST) == LONGEST
+    assert parse_duration("8760h") == Seconds(LONGEST)
+    assert parse_duration(LONGEST) == Seconds(LONGEST)
     for longer in ("8761h", LONGEST + 1):
         with pytest.raises(ValueError, match="365 days at most"):
             parse_duration(longer)
@@ -77,7 +84,7 @@ def test_the_schemas_pattern_and_the_parser_agree(text: str) -> None:
 @given(st.integers(0, LONGEST))
 def test_a_short_duration_is_read_back(seconds: int) -> None:
     text = short_duration(seconds)
-    assert parse_duration(text) == seconds
+    assert parse_duration(text) == Seconds(seconds)
     assert re.search(PATTERN, text)
 
 

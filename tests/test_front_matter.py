@@ -18,7 +18,7 @@ def errors(text: str, task: str = "017-task") -> list[tuple[int, str]]:
 
 def test_every_key_is_read() -> None:
     front, wrong = parse(
-        "depends_on: [016-pool, 015]\ntags: [auth]\naccept: [npm test]\ntimeout: 45m\nmax_attempts: 3\n"
+        "depends_on: [016-pool, '015']\ntags: [auth]\naccept: [npm test]\ntimeout: 45m\nmax_attempts: 3\n"
         "max_turns: 50\nmodel: opus\nbudget_usd: 1.5\ntype: fix\ngates: [{name: extra, run: make}]\n"
         "allow_tests: true\nallow_no_change: true\n",
         2,
@@ -39,7 +39,8 @@ def test_every_key_is_read() -> None:
         allow_tests=True,
         allow_no_change=True,
     )
-    assert front.timeout == 2700
+    assert front.timeout is not None
+    assert float(front.timeout) == 2700
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "depends_on:\ntags: ~\ntimeout: null\n"])
@@ -60,7 +61,7 @@ def test_nothing_said_is_nothing_asked_for(text: str) -> None:
         ("type: Feature!\n", 2, "`type`.*lower-case"),
         ("allow_tests: yes\n", 2, "`allow_tests`.*true or false"),
         ("gates:\n  - {name: a, run: b}\n  - {name: A, run: c}\n", 4, "used twice"),
-        ("gates: [{name: a}]\n", 2, "`gates.0..run` is missing"),
+        ("gates: [{name: a}]\n", 2, "`gates.0..run`: is missing"),
         ("gates: [{name: a, run: b, cwd: ../x}]\n", 2, "leaves the repository"),
         ("tags: [a\n", 3, "not valid YAML"),
         ("a: 1\na: 2\n", 3, "written twice"),

@@ -109,7 +109,7 @@ def test_a_watch_ends_what_it_has_seen(start: Start, folder: Path) -> None:
     root.wait()
     (folder / "go").touch()
     until(lambda: len(living(folder)) == 3)
-    assert sorted(watch.end()) == ["sh", "sleep", "sleep"]
+    assert len(watch.end()) == 3
     assert living(folder) == []
     assert watch.end() == ()
 
@@ -121,6 +121,25 @@ def test_a_watch_leaves_its_root_alone(start: Start, folder: Path) -> None:
     watch.look()
     watch.end()
     assert root.wait(timeout=20) == 0  # it went on, and ended as its script does
+
+
+def test_all_are_stopped_before_one_is_killed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(verb: str) -> Callable[[psutil.Process], None]:
+        real = getattr(psutil.Process, verb)
+
+        def call(process: psutil.Process) -> None:
+            done.append(verb)
+            real(process)
+
+        return call
+
+    done: list[str] = []
+    for verb in ("suspend", "kill"):
+        monkeypatch.setattr(psutil.Process, verb, record(verb))
+    program = start("sleep 60 & sleep 60 & sleep 60; :")
+    until(lambda: len(psutil.Process(program.pid).children()) == 3)
+    end_orphans(*known(program))
+    assert done == ["suspend"] * 4 + ["kill"] * 4
 
 
 def test_linux_needs_no_watch() -> None:

@@ -273,20 +273,32 @@ def test_a_weaker_sweep_would_be_noticed(
 def test_without_adoption_what_was_seen_is_ended(
     run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on macOS."""
+    """As on macOS; also when the program is not waited for."""
     monkeypatch.setattr(lifeline, "REAPER", mutated(tmp_path, ('sys.platform == "linux"', "False")))
     monkeypatch.setattr(orphans, "watch", orphans.Watch)
     waiting = "while ! [ -e seen ]; do sleep 0.01; done"
-    looks: list[int] = []
+    script = f"{DAEMONS['session']} {WAIT}; touch there; {waiting}"
 
     def poll() -> None:  # called after each look of the watch
-        looks.append(len(run.living()))
-        if looks[-1] >= 3 and looks.count(looks[-1]) > 1:
+        if (run.folder / "known").exists():
             (run.folder / "seen").touch()
+        elif (run.folder / "there").exists():
+            (run.folder / "known").touch()
 
-    finished = run("sh", "-c", f"sleep 60 & {DAEMONS['session']} {WAIT}; {waiting}", poll=poll)
+    finished = run("sh", "-c", script, poll=poll)
     assert finished.ok
-    assert set(finished.survivors) == {"sleep"}
+    assert "sleep" in finished.survivors
+    assert run.living() == []
+    for name in ("known", "seen", "there"):
+        (run.folder / name).unlink()
+
+    def interrupt() -> None:
+        poll()
+        if (run.folder / "seen").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run("sh", "-c", script, poll=interrupt)
     assert run.living() == []
 
 

@@ -6,17 +6,15 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
-from pytest_agenttasks import settings_checks
 from pytest_agenttasks.durations import Seconds
 from pytest_agenttasks.outcome import SetupError
-from pytest_agenttasks.settings import AgentSettings, Settings, load, schema
-from pytest_agenttasks.strict_yaml import MAX_BYTES, parse
-from tests.settings_texts import CONTRACT, Read, message, reader
+from pytest_agenttasks.settings import AgentSettings, Settings, load
+from pytest_agenttasks.strict_yaml import MAX_BYTES
+from tests.settings_texts import Read, message, reader
 
 
 @pytest.fixture
@@ -42,8 +40,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "claude",
         100,
     )
-    assert (settings.agent.timeout, settings.agent.stall_timeout) == (3600, 720)
-    assert (settings.max_attempts, settings.retry_delay, settings.retry_from) == (2, 30, "auto")
+    assert (settings.agent.timeout, settings.agent.stall_timeout) == (Seconds(3600), Seconds(720))
+    assert (settings.max_attempts, settings.retry_delay) == (2, Seconds(30))
+    assert settings.retry_from == "auto"
     assert (settings.memory.file, settings.memory.completed_log_limit) == ("CLAUDE.md", 30)
     assert (settings.commit.type, settings.commit.trailers) == ("feat", True)
 
@@ -55,16 +54,13 @@ def test_what_is_written_is_what_counts(read: Read) -> None:
         "until: 17:30\nwait: 0\nretry_from: base\ntests: [t/*.x]\n"
     )
     assert settings.agent.command == ("npx", "claude")
-    assert settings.agent.timeout == 5400
+    assert settings.agent.timeout == Seconds(5400)
     assert settings.agent.env == {"PORT": "80"}
     assert settings.agent.env_pass == ("DB_URL", "AWS_*")
-    assert [(g.name, g.run, g.timeout, g.cwd) for g in settings.gates] == [("on", "make off", 90, "web")]
-    assert (settings.until, settings.wait, settings.retry_from, settings.tests) == (
-        "17:30",
-        0,
-        "base",
-        ("t/*.x",),
-    )
+    assert [(g.name, g.run, g.cwd) for g in settings.gates] == [("on", "make off", "web")]
+    assert settings.gates[0].timeout == Seconds(90)
+    assert (settings.until, settings.wait, settings.tests) == ("17:30", Seconds(0), ("t/*.x",))
+    assert settings.retry_from == "base"
 
 
 def test_settings_cannot_be_changed() -> None:

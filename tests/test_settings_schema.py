@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from pytest_agenttasks import settings_checks
-from pytest_agenttasks.durations import Seconds
-from pytest_agenttasks.outcome import SetupError
-from pytest_agenttasks.settings import AgentSettings, Settings, load, schema
-from pytest_agenttasks.strict_yaml import MAX_BYTES, parse
+from pytest_agenttasks.settings import Settings, schema
+from pytest_agenttasks.strict_yaml import parse
 from tests.settings_texts import CONTRACT, Read, message, reader
 
 

@@ -233,23 +233,24 @@ def test_good_names(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "",
-        ".a",
-        "-a",
-        "_a",
-        "a b",
-        "a/b",
-        "a..b",
-        "a.",
-        "a.lock",
-        "A.LOCK",
-        "é",
-        "a" * 101,
-        "a\n",
-        "a\x1b[0m",
-        "\udcff",
-    ]
-    + ["orchestration.log"],
+        *(
+            "",
+            ".a",
+            "-a",
+            "_a",
+            "a b",
+            "a/b",
+            "a..b",
+            "a.",
+            "a.lock",
+            "A.LOCK",
+            "é",
+            "a" * 101,
+            "a\n",
+            "a\x1b[0m",
+        ),
+        *("\udcff", "orchestration.log"),
+    ],
 )
 def test_bad_names_are_refused_in_words(name: str) -> None:
     problem = name_problem(name)

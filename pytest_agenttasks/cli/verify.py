@@ -1,0 +1,81 @@
+"""`agenttasks verify [RANGE]`: from git alone, whether every task commit is in scope and green when gated again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .. import settings as settings_module
+from ..git import GitError
+from ..outcome import SetupError
+from ..preflight import run_lock
+from ..printable import one_line
+from ..run import NoExtensions, open_run
+from ..verification import Finding, Sort, commits, verify
+from .place import open_place
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("range", nargs="?", metavar="RANGE", help="such as main..HEAD (default: every commit of the branch)")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--queue", type=Path, metavar="PATH", help="the queue folder (default: tasks/pending)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when every task commit of the range is as it should be, 1 when one is not, 5 when there is none."""
+    repository, queue = open_place(args.queue)
+    file = repository.top / settings_module.FILE_NAME
+    settings = settings_module.load(file)
+    if not settings.gates:
+        raise SetupError(f"{file}: no gate, so nothing can be verified; `agenttasks init` writes the gates it finds")
+    try:
+        chosen = commits(repository, args.range or "HEAD")
+    except GitError as error:
+        raise SetupError(f"{args.range}: git knows no such range: {error.stderr.strip()}") from error
+    with tempfile.TemporaryDirectory() as logs, run_lock(repository, queue):
+        opened = open_run(repository, queue, settings, file, NoExtensions())
+        try:
+            findings = []
+            for finding in verify(opened, chosen, Path(logs)):
+                findings.append(finding)
+                if not args.json and (finding.sort is Sort.TASK or not finding.ok):
+                    print(_line(finding), flush=True)
+        finally:
+            opened.close()
+    return _conclude(findings, args.json)
+
+
+def _conclude(findings: list[Finding], as_json: bool) -> int:
+    tasks = [finding for finding in findings if finding.sort is Sort.TASK]
+    bad = [finding for finding in findings if not finding.ok]
+    if as_json:
+        print(json.dumps({"commits": [_record(finding) for finding in findings], "task_commits": len(tasks), "bad": len(bad)}))
+    else:
+        red = sum(1 for finding in tasks if finding.red)
+        strays = sum(1 for finding in findings if finding.problems)
+        others = sum(1 for finding in findings if finding.sort is Sort.OTHER)
+        print(
+            f"{len(findings)} commits: {len(tasks)} of tasks, {len(findings) - len(tasks) - others} bookkeeping, {others} others; "
+            f"{strays} out of scope, {red} red"
+        )
+    if not tasks:
+        return 5
+    return 1 if bad else 0
+
+
+def _record(finding: Finding) -> dict[str, Any]:
+    commit = finding.commit
+    return {
+        "commit": commit.id, "task": commit.task, "sort": finding.sort.value, "problems": list(finding.problems),
+        "red": finding.red,
+    }  # fmt: skip
+
+
+def _line(finding: Finding) -> str:
+    word = "ok" if finding.ok else "BAD"
+    lines = [one_line(f"{word:3} {finding.commit.id[:10]} {finding.commit.task or finding.commit.subject}", 120)]
+    lines += [one_line(f"      {problem}", 300) for problem in (*finding.problems, *filter(None, [finding.red]))]
+    return "\n".join(lines)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytest_agenttasks.cli import main
+from tests.queue_runs import Project
+
+
+@pytest.fixture
+def landed(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Two landed tasks; the current folder is the project."""
+    project.repository.commit("memory", **{"CLAUDE.md": "# M\n\n## Completed Tasks Log\n"})
+    project.task("001-first")
+    project.task("002-second")
+    assert project.run().status == 0
+    monkeypatch.chdir(project.path)
+    return project
+
+
+def test_honest_history_is_verified(landed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify"]) == 0
+    told = capsys.readouterr().out
+    assert "2 of tasks" in told
+    assert "0 out of scope, 0 red" in told
+
+
+def test_a_commit_out_of_scope_is_found(landed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    pending = landed.task("003-forged")
+    landed.repository.commit("queue")
+    landed.repository.write("tasks/done/003-forged.md", pending.read_text())
+    pending.unlink()
+    landed.repository.commit("feat: sly\n\nAgent-Task: 003-forged", **{"src/a.txt": "x\n", "src/b.txt": "x\n"})
+    assert main(["verify", "HEAD~1..HEAD"]) == 1
+    assert "src/b.txt: modified: not in Files in Scope" in capsys.readouterr().out
+
+
+def test_a_commit_without_its_task_is_found(landed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    landed.repository.commit("feat: sly\n\nAgent-Task: 004-none", **{"src/a.txt": "x\n"})
+    assert main(["verify", "--json", "HEAD~1..HEAD"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert "does not move from pending to done" in found["commits"][0]["problems"][0]
+
+
+def test_a_red_commit_is_found_although_a_later_one_mends_it(
+    landed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pending = landed.task("005-red", scope=("src/broken.txt",))
+    landed.repository.commit("queue")
+    landed.repository.write("tasks/done/005-red.md", pending.read_text())
+    pending.unlink()
+    landed.repository.commit("feat: red\n\nAgent-Task: 005-red", **{"src/broken.txt": "x\n"})
+    landed.repository.git("rm", "-q", "src/broken.txt")
+    landed.repository.commit("mend")
+    assert main(["verify", "HEAD~2..HEAD"]) == 1
+    assert "1 red" in capsys.readouterr().out
+
+
+def test_a_range_without_task_commits_or_unknown_is_said(landed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    landed.repository.commit("mine", **{"src/b.txt": "mine\n"})
+    assert main(["verify", "HEAD~1..HEAD"]) == 5
+    assert main(["verify", "nowhere..HEAD"]) == 4
+    assert "no such range" in capsys.readouterr().err
