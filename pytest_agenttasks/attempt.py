@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import gates, landing, retry
+from . import gates, guard, landing, retry
 from .agents.contract import AgentResult, AgentWorkspace, Execute, Progress, Prompt
 from .bookkeeping import commit_message, memory_commit, task_move
 from .checkout import environment, ready
@@ -115,7 +115,7 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
     where = _workspace(run, start, base)
     prompt = _prompt(run, this, failures, base, start)
     try:
-        this.agent = _session(run, this, where, prompt, timeout)
+        this.agent = _session(run, this, where, base, prompt, timeout)
     finally:
         shot = _store(run, this, where, base)
     if this.agent.failure is not None:
@@ -191,13 +191,20 @@ def _prompt(run: Run, this: Attempt, failures: Sequence[Outcome], base: Base, st
     return prompt
 
 
-def _session(run: Run, this: Attempt, where: Place, prompt: Prompt, timeout: float | None) -> AgentResult:
+def _session(
+    run: Run, this: Attempt, where: Place, base: Base, prompt: Prompt, timeout: float | None
+) -> AgentResult:
     """One session of the agent; when it returns no process of it is alive."""
     settings, front = run.settings.agent, this.task.front
     limit = min(front.timeout or settings.timeout, timeout or float("inf"))
     found = environment(
         run.repository, where, os.environ, passed=agent_environment(run.settings), extra=settings.env
     )
+    rules_file = _logs(run, this.task) / f"{this.stem}.guard.json"
+    guard.write_rules(
+        rules_file, workspace=where.path, tmp=where.tmp, scope=this.task.scope, allow_tests=front.allow_tests,
+        rules=base.rules,
+    )  # fmt: skip
     workspace = AgentWorkspace(
         path=where.path,
         environment=found.variables,
@@ -212,6 +219,7 @@ def _session(run: Run, this: Attempt, where: Place, prompt: Prompt, timeout: flo
         budget_usd=front.budget_usd or settings.budget_usd,
         execute=_executor(run, where, found.variables, limit),
         progress=lambda progress: run.progress(this.task.name, progress),
+        guard=rules_file,
     )
     run.progress(this.task.name, Progress(step="starting"))
     try:

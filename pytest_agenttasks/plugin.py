@@ -48,9 +48,31 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, object, object]:
+    asked = early_config.known_args_namespace.agent_tasks
+    if not asked or _within_run():
+        return (yield)
+    from .integration import typed
+
+    typed.forget_addopts(early_config.known_args_namespace, typed.options(early_config, parser))
+    # Of the conftest.py files only those on the way to the queue are imported: tasks may change those of the tests.
+    early_config.known_args_namespace.file_or_dir = [asked]
+    result = yield
+    typed.forget_unknown(early_config, parser, args)
+    return result
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
     if config.getoption("agent_tasks", None) and not config.option.help:
         from .integration.activation import activate
 
-        activate(config, within_run="AGENTTASKS_ACTIVE" in os.environ)
+        activate(config, within_run=_within_run())
     return (yield)
+
+
+def _within_run() -> bool:
+    """Whether this process was started by a gate or an agent of a run."""
+    return "AGENTTASKS_ACTIVE" in os.environ

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_agenttasks import settings
+from pytest_agenttasks import preflight, settings
 from pytest_agenttasks.agents.contract import AgentResult, AgentWorkspace, Prompt
+from pytest_agenttasks.attempt import Attempt, attempt
+from pytest_agenttasks.outcome import Outcome
 from pytest_agenttasks.queue import open_queue
 from pytest_agenttasks.repository import discover
 from pytest_agenttasks.run import Run, open_run
 from pytest_agenttasks.settings import GateSettings
-from pytest_agenttasks.task import Task
+from pytest_agenttasks.task import Task, read
 from pytest_agenttasks.trees import Change
-from tests.user_repository import UserRepository
+from tests.user_repository import UserRepository, task_text
+
+Agent = Callable[[AgentWorkspace], None]
+"""What a session does: a function that is given the workspace."""
 
 
-class NoExtensions:
-    """No plugin adds anything."""
+@dataclass
+class Scripted:
+    """Extensions whose only agent, named `scripted`, is a function; `sessions` counts its calls."""
+
+    agent: Agent
+    sessions: int = 0
 
     def run_agent(self, task: Task, workspace: AgentWorkspace, prompt: Prompt) -> AgentResult | None:
-        return None
+        self.sessions += 1
+        self.agent(workspace)
+        return AgentResult()
 
     def prompt(self, task: Task, prompt: Prompt) -> Sequence[str]:
         return ()
@@ -38,22 +51,53 @@ class NoExtensions:
         return None
 
     def knows_agent(self, name: str) -> bool:
-        return False
+        return name == "scripted"
+
+
+def append(workspace: AgentWorkspace) -> None:
+    """The agent of most tests: one more line in `src/a.txt`."""
+    with (workspace.path / "src/a.txt").open("a") as file:
+        file.write(f"attempt {workspace.attempt}\n")
 
 
 @contextmanager
-def opened(repository: UserRepository, text: str = "") -> Iterator[Run]:
-    """A run on this repository with `text` as its agenttasks.yaml (committed, where there is any)."""
-    if text:
-        repository.commit("settings", **{"agenttasks.yaml": text})
+def opened(repository: UserRepository, agent: Agent = append, **wanted: object) -> Iterator[Run]:
+    """A run on this repository, with these settings committed to its agenttasks.yaml (none: as it is)."""
+    if wanted:
+        document = {"agent": {"name": "scripted"}, "retry_delay": 0, **wanted}
+        repository.commit("settings", **{"agenttasks.yaml": json.dumps(document)})
     found = discover(repository.path)
     file = repository.path / settings.FILE_NAME
     queue = open_queue(found, repository.path / "tasks/pending")
-    run = open_run(found, queue, settings.load(file), file, NoExtensions())
+    run = open_run(found, queue, settings.load(file), file, Scripted(agent))
     try:
         yield run
     finally:
         run.close()
+
+
+def attempt_task(
+    run: Run,
+    *failures: Outcome,
+    name: str = "001-first",
+    scope: tuple[str, ...] = ("src/a.txt",),
+    front: str = "",
+) -> Attempt:
+    """One attempt of a task, from the preflight to the landing."""
+    file = run.queue.pending / f"{name}.md"
+    if not file.exists():
+        file.write_text(task_text(f"Task {name}", scope, front))
+    preflight.check(run, lambda line: None)
+    return attempt(run, read(file), failures)
+
+
+def outcome(
+    run: Run, *failures: Outcome, scope: tuple[str, ...] = ("src/a.txt",), front: str = ""
+) -> Outcome:
+    """What became of one attempt of a task."""
+    this = attempt_task(run, *failures, scope=scope, front=front)
+    assert this.outcome is not None
+    return this.outcome
 
 
 def events(run: Run) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -160,3 +161,24 @@ def test_an_agent_that_is_not_there_is_said_before_anything(claude: Project) -> 
     assert result.status == 4
     assert "/nowhere/claude" in result.output
     assert "npm install" in result.output
+
+
+def test_a_session_that_strays_is_told_at_once_and_lands_in_one_attempt(
+    claude: Project, claude_api: ScriptedApi
+) -> None:
+    claude_api.add(
+        [
+            Use("Write", file_path="src/stray.txt", content="x"),
+            Use("Write", file_path="package.json", content="{}"),
+            Use("Write", file_path="src/new.txt", content="n\n"),
+            Say("Done."),
+        ]
+    )
+    claude.task("001-strays", scope=("src/new.txt",))
+    result = claude.run()
+    assert result.outcomes == {"001-strays": "landed"}, result.output
+    assert result.properties["001-strays"]["attempts"] == "1"
+    told = json.dumps(claude_api.requests[-1].body)
+    assert "not in Files in Scope. This task may change: src/new.txt" in told
+    record = json.loads((claude.path / "tasks/logs/001-strays/attempt-1.json").read_text())
+    assert len([d for d in record["denials"] if "src/stray.txt" in d or "package.json" in d]) == 2

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 import pluggy
 
+from .. import guard
 from ..outcome import Kind, Outcome, SetupError
 from ..printable import one_line, printable, tail_of_file
 from ..settings import AgentSettings
@@ -38,6 +39,7 @@ _FLAGS = (
     "--strict-mcp-config",
     "--model",
     "--max-budget-usd",
+    "--settings",
 )
 _FILE_TOOLS = ("Edit", "Write")
 # Of a session that the runner itself may have been started in.
@@ -103,6 +105,8 @@ def arguments(workspace: AgentWorkspace) -> list[str]:
         argv.append(f"--model={workspace.model}")
     if workspace.budget_usd is not None:
         argv.append(f"--max-budget-usd={workspace.budget_usd:f}")
+    if workspace.guard is not None:
+        argv += ["--settings", guard.session_settings(workspace.guard)]
     return [*argv, *agent.args]
 
 

@@ -55,7 +55,7 @@ class AgentWorkspace:
 
     `path` is the disposable clone; `environment` what the agent inherits; `logs` the task's log folder and
     `stem` the attempt's prefix in it (`attempt-1`); `timeout` and `stall_timeout` are seconds;
-    `attempts_of` the folder of this repository that holds recorded attempts, for agents that play them back.
+    `guard` is a file with the session's rules for `guard.session_settings`, for agents that can ask before an edit.
     """
 
     path: Path
@@ -71,6 +71,7 @@ class AgentWorkspace:
     budget_usd: float | None
     execute: Execute
     progress: Callable[[Progress], None]
+    guard: Path | None = None
 
     @property
     def stream(self) -> Path:

@@ -11,24 +11,23 @@ import pytest
 from .. import settings as settings_module
 from ..outcome import SetupError
 from ..plugin import OPTIONS, Typed
+from ..printable import printable
 from ..queue import open_queue
 from ..repository import discover
+from . import typed as typed_module
 from .protocol import Protocol
 from .session import QueueSession
 from .terminal import Terminal
 
-TYPED_ONLY = (
-    "numprocesses", "maxprocesses", "tx", "dist", "distload", "px", "maxfail", "keyword", "markexpr", "deselect", "lf",
-    "failedfirst", "newfirst", "stepwise", "stepwise_skip", "stepwise_reset", "collectonly", "ignore", "ignore_glob",
-    "reruns", "timeout", "timeout_method", "pyargs", "doctestmodules", "setuponly", "setupplan", "looponfail",
-    "continue_on_collection_errors", "usepdb", "trace", "count", "strict_markers",
-)  # fmt: skip
-"""Options that would choose, order, cut short or repeat tasks."""
+NUMBERS = frozenset({"max_attempts", "budget.usd", "budget.sessions", "review.every_tasks"})
+"""Keys whose option is given as text and means a number."""
 
 
 def activate(config: pytest.Config, *, within_run: bool) -> None:
     """Make `config` run the queue, or raise pytest.UsageError."""
-    typed = _typed(config)
+    holder = config.pluginmanager.get_plugin("agenttasks-typed")
+    assert isinstance(holder, Typed)
+    typed = typed_module.options(config, holder.parser)
     if within_run:
         if typed.agent_tasks:
             raise pytest.UsageError(
@@ -36,48 +35,45 @@ def activate(config: pytest.Config, *, within_run: bool) -> None:
             )
         config.option.agent_tasks = None
         return
-    for name in TYPED_ONLY:
-        if hasattr(config.option, name) and hasattr(typed, name):
-            setattr(config.option, name, getattr(typed, name))
-    _quiet_coverage(config, typed)
-    if getattr(config.option, "numprocesses", None) or getattr(config.option, "tx", None):
-        raise pytest.UsageError(
-            "-n (several agents at once) is not supported by this version yet: run without it, one agent at a time"
-        )
+    typed_module.forget_addopts(config.option, typed)
+    _refuse_unsupported(config.option)
     try:
-        session = _open(config)
+        asked = _asked(config, typed)
+        session = _open(config, asked)
+        config.args[:] = _arguments(session, asked, typed.file_or_dir)
     except SetupError as error:
-        raise pytest.UsageError(str(error)) from error
-    config.args[:] = _arguments(config, session, typed)
+        raise pytest.UsageError(printable(str(error))) from error
+    config.args_source = pytest.Config.ArgsSource.ARGS
     terminal = Terminal(config, session)
     config.pluginmanager.register(terminal, "agenttasks-terminal")
     config.pluginmanager.register(Protocol(session, terminal), "agenttasks-protocol")
 
 
-def _typed(config: pytest.Config) -> argparse.Namespace:
-    holder = config.pluginmanager.get_plugin("agenttasks-typed")
-    assert isinstance(holder, Typed)
-    arguments = [str(argument) for argument in config.invocation_params.args]
-    namespace: argparse.Namespace = holder.parser.parse_known_args(arguments)
-    return namespace
+def _refuse_unsupported(option: argparse.Namespace) -> None:
+    if getattr(option, "numprocesses", None) or getattr(option, "tx", None):
+        raise pytest.UsageError(
+            "-n (several agents at once) is not supported by this version yet: run without it, one agent at a time"
+        )
+    if getattr(option, "usepdb", False) or getattr(option, "trace", False):
+        raise pytest.UsageError("--pdb and --trace debug Python tests; `agenttasks show TASK` shows what an agent did")
 
 
-def _quiet_coverage(config: pytest.Config, typed: argparse.Namespace) -> None:
-    """A project's --cov measures its tests; here it would only measure the runner, and fail it under a threshold."""
-    if hasattr(config.option, "no_cov") and not getattr(typed, "cov_source", None):
-        config.option.no_cov = True
-        config.option.cov_fail_under = None
-        plugin = config.pluginmanager.get_plugin("_cov")
-        if plugin is not None:
-            config.pluginmanager.unregister(plugin)
+def _asked(config: pytest.Config, typed: argparse.Namespace) -> Path:
+    """The queue folder or task file, as an absolute path; addopts may name it from the ini file's folder."""
+    given = config.option.agent_tasks
+    here = Path(os.path.abspath(config.invocation_params.dir / given))
+    if typed.agent_tasks or here.exists() or config.inipath is None:
+        return here
+    return Path(os.path.abspath(config.inipath.parent / given))
 
 
-def _open(config: pytest.Config) -> QueueSession:
+def _open(config: pytest.Config, asked: Path) -> QueueSession:
     directory = config.invocation_params.dir
-    asked = Path(os.path.abspath(directory / config.option.agent_tasks))
     start = asked if asked.is_dir() else asked.parent
     repository = discover(start if start.is_dir() else directory)
     queue = open_queue(repository, asked)
+    if queue.pending.name in ("done", "failed", "logs"):
+        raise SetupError(f"--agent-tasks {config.option.agent_tasks}: tasks there have run; name the folder of pending ones")
     named = config.getoption("agent_config")
     file = Path(os.path.abspath(directory / named)) if named else repository.top / settings_module.FILE_NAME
     if named and not file.is_file():
@@ -87,11 +83,18 @@ def _open(config: pytest.Config) -> QueueSession:
 
 
 def _overrides(config: pytest.Config) -> dict[str, object]:
+    """Key in agenttasks.yaml → value, from the options. Raises SetupError naming the option."""
     given: dict[str, object] = {}
     for flag, _, _, key in OPTIONS:
-        value = config.getoption(flag.lstrip("-").replace("-", "_"), None)
-        if key and value is not None:
-            given[key] = _number(str(value))
+        text = config.getoption(flag.lstrip("-").replace("-", "_"), None)
+        if not key or text is None:
+            continue
+        given[key] = _number(text) if key in NUMBERS else text
+        try:
+            settings_module.load(Path(os.devnull), {key: given[key]})
+        except SetupError as error:
+            reason = str(error).removeprefix("command line: ").removeprefix(f"{key}: ")
+            raise SetupError(f"{flag} {text}: {reason}") from error
     if "wait" not in given and os.environ.get("CI"):
         given["wait"] = 0
     return given
@@ -106,16 +109,28 @@ def _number(text: str) -> object:
     return text
 
 
-def _arguments(config: pytest.Config, session: QueueSession, typed: argparse.Namespace) -> list[str]:
-    asked = Path(os.path.abspath(config.invocation_params.dir / config.option.agent_tasks))
-    if not typed.file_or_dir:
-        return [str(asked)]
-    pending = session.queue.pending.resolve()
-    for argument in typed.file_or_dir:
-        path = Path(os.path.abspath(config.invocation_params.dir / str(argument).partition("::")[0]))
-        if not path.resolve().is_relative_to(pending) or not os.path.lexists(path):
-            raise pytest.UsageError(
-                f"{argument}: no task of {session.queue.pending}; with --agent-tasks only tasks can be named "
-                "(`--collect-only -q` lists them)"
-            )
-    return [str(argument) for argument in typed.file_or_dir]
+def _arguments(session: QueueSession, asked: Path, typed: list[str]) -> list[str]:
+    """What to collect: the tasks that were typed, or all that --agent-tasks names. Raises SetupError."""
+    if not typed and asked.is_dir():
+        return [str(session.queue.pending)]
+    return [_argument(session, argument) for argument in typed or [str(asked)]]
+
+
+def _argument(session: QueueSession, argument: str) -> str:
+    """A task file, the node id of a task, or a folder around the queue, spelled as pytest finds it. Raises SetupError."""
+    queue, config = session.queue, session.config
+    name, separator, rest = argument.partition("::")
+    real = queue.pending.resolve()
+    for base in (config.invocation_params.dir, config.rootpath, session.repository.top):
+        path = Path(os.path.abspath(base / name))
+        if path.is_dir() and real.is_relative_to(path.resolve()):
+            return str(queue.pending)
+        if path.parent.resolve() == real and os.path.lexists(path):
+            return f"{queue.pending / path.name}{separator}{rest}"
+    for folder in (queue.done, queue.failed):
+        if Path(name).parent.name == queue.pending.name and os.path.lexists(folder / Path(name).name):
+            raise SetupError(f"{argument}: no longer pending, it is in {folder}")
+    raise SetupError(
+        f"{argument}: no task of {queue.pending}; with --agent-tasks only tasks can be named "
+        "(`--collect-only -q` lists them)"
+    )

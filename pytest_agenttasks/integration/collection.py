@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest._code.code import ReprFileLocation, TerminalRepr
+from _pytest._io import TerminalWriter
 
 from ..outcome import Kind, Outcome
-from ..printable import printable
+from ..printable import one_line, printable
 from ..summary import explain
 from ..task import Task
 
@@ -25,6 +27,30 @@ class TaskFailed(Exception):
         self.outcome = outcome
 
 
+class Explanation(TerminalRepr):
+    """Why a task did not land: the whole text, and one line for summaries (`reprcrash.message`)."""
+
+    def __init__(self, text: str, where: ReprFileLocation) -> None:
+        self.text = text
+        self.reprcrash = where
+
+    def __str__(self) -> str:
+        return self.text
+
+    def toterminal(self, tw: TerminalWriter) -> None:
+        tw.line(self.text)
+
+
+class FolderAbove(pytest.Directory):
+    """A folder on the way to the queue: nothing else in it is looked at, let alone imported."""
+
+    queue_session: QueueSession
+
+    def collect(self) -> Iterable[pytest.Collector]:
+        step = self.queue_session.queue.pending.relative_to(self.path).parts[0]
+        yield folder(self.queue_session, self.path / step, self)
+
+
 class QueueDirectory(pytest.Directory):
     """The folder of pending tasks."""
 
@@ -32,11 +58,23 @@ class QueueDirectory(pytest.Directory):
 
     def collect(self) -> Iterable[pytest.Collector]:
         for task in self.queue_session.tasks():
-            name = printable(task.path.name)
-            folder = "" if self.nodeid in ("", ".") else f"{self.nodeid}/"
-            node = TaskFile.from_parent(self, name=name, path=task.path, nodeid=folder + name)
+            name = node_name(task.path.name)
+            node = TaskFile.from_parent(self, name=name, path=task.path, nodeid=f"{self.nodeid}/{name}")
             node.queue_session, node.task = self.queue_session, task
             yield node
+
+
+def folder(session: QueueSession, path: Path, parent: pytest.Collector) -> FolderAbove | QueueDirectory:
+    """The node of the queue's folder, or of one around it."""
+    node: FolderAbove | QueueDirectory
+    if path != session.queue.pending:
+        node = FolderAbove.from_parent(parent, path=path)
+    else:
+        root = session.config.rootpath
+        base = root if path.is_relative_to(root) and path != root else session.repository.top
+        node = QueueDirectory.from_parent(parent, path=path, nodeid=printable(path.relative_to(base).as_posix()))
+    node.queue_session = session
+    return node
 
 
 class TaskFile(pytest.Collector):
@@ -46,7 +84,7 @@ class TaskFile(pytest.Collector):
     task: Task
 
     def collect(self) -> Iterable[pytest.Item]:
-        item = TaskItem.from_parent(self, name=printable(self.task.name))
+        item = TaskItem.from_parent(self, name=node_name(self.task.name))
         item.queue_session, item.task = self.queue_session, self.task
         for tag in self.task.front.tags:
             item.add_marker(tag)
@@ -58,7 +96,6 @@ class TaskItem(pytest.Item):
 
     queue_session: QueueSession
     task: Task
-    deadline: float | None = None
 
     def setup(self) -> None:
         self.queue_session.prepare(self)
@@ -68,13 +105,21 @@ class TaskItem(pytest.Item):
         if not outcome.landed:
             raise TaskFailed(outcome)
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
-        if isinstance(excinfo.value, TaskFailed):
-            return explain(excinfo.value.outcome, self.task.name)
-        return str(super().repr_failure(excinfo, style or "short"))
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
+        if not isinstance(excinfo.value, TaskFailed):
+            return super().repr_failure(excinfo, style or "short")
+        outcome = excinfo.value.outcome
+        line = f"{outcome.kind}: {one_line(outcome.summary)}"
+        where = ReprFileLocation(node_name(str(self.task.path)), self.task.title_line, line)
+        return Explanation(explain(outcome, self.task.name), where)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        return self.task.path, max(self.task.title_line - 1, 0), printable(self.task.name)
+        return Path(node_name(str(self.task.path))), max(self.task.title_line - 1, 0), node_name(self.task.name)
+
+
+def node_name(name: str) -> str:
+    """`name` on one line, fit for terminals and XML; a name that a task may have stays as it is."""
+    return printable(name).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def skip(kind: Kind, reason: str) -> None:

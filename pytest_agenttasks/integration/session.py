@@ -246,10 +246,3 @@ class QueueSession:
         if end <= began:
             end += datetime.timedelta(days=1)
         return now >= end
-
-    def describe(self) -> str:
-        return f"{len(self._tasks)} tasks in {self.queue.pending}, {format_duration(time.monotonic() - self.started)}"
-
-
-def stop_from(error: SetupError) -> str:
-    return printable(str(error))
