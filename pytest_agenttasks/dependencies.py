@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+import re
+import stat
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -42,7 +43,10 @@ class SetupFailed(Exception):
     """`workspace.setup` did not end with exit status 0."""
 
     def __init__(self, command: str, finished: Finished, log: Path) -> None:
-        how = finished.stopped or f"exit status {finished.exit_code}"
+        ended = (
+            f"exit status {finished.exit_code}" if finished.signal is None else f"signal {finished.signal}"
+        )
+        how = finished.stopped or ended
         super().__init__(f"workspace.setup `{command}` failed ({how})")
         self.log = log
         self.evidence = tail_of_file(log)
@@ -55,6 +59,7 @@ class Provider:
     shadow: Shadow
     settings: WorkspaceSettings
     run: Callable[[Place, str, Path, float], Finished]
+    _known: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def caches(self) -> tuple[bytes, ...]:
         return tuple(_clean(path) for path in self.settings.cache)
@@ -68,14 +73,7 @@ class Provider:
         """Identifies what the dependencies are made from, for `tree`."""
         settings = self.settings
         inputs = entries(self.shadow, tree, [_clean(path) for path in settings.setup_inputs])
-        sources = []
-        for path in self._copied():
-            found = self._source(path)
-            try:
-                status = found.lstat()
-                sources.append((path, status.st_size, status.st_mtime_ns))
-            except FileNotFoundError:
-                sources.append((path, -1, -1))
+        sources = [(path, _times(self._source(path))) for path in self._copied()]
         told = repr((settings.setup, settings.link, sorted(inputs.items()), sources))
         return hashlib.sha256(told.encode()).hexdigest()
 
@@ -120,19 +118,28 @@ class Provider:
         return self.shadow.repository.top / path
 
     def _copied(self) -> tuple[str, ...]:
-        repository = self.shadow.repository
-        included: list[str] = []
-        if (repository.top / INCLUDE_FILE).is_file():
-            listed = split(
-                repository.git(
-                    "ls-files", "-z", "--others", "--ignored", "--directory", f"--exclude-from={repository.top / INCLUDE_FILE}"
-                )
+        """Paths to copy, none inside another; what `.worktreeinclude` adds is looked up once in a run."""
+        if "copied" not in self._known:
+            named = {path.rstrip("/") for path in (*self.settings.copy, *self._included())}
+            self._known["copied"] = tuple(
+                sorted(p for p in named if not any(map(named.__contains__, _above(p))))
             )
-            asked = b"".join(path + b"\0" for path in listed)
-            if asked:
-                ignored = split(repository.git("check-ignore", "-z", "--stdin", stdin=asked, accept=(0, 1)))
-                included = [os.fsdecode(path.rstrip(b"/")) for path in ignored]
-        return (*(path.rstrip("/") for path in self.settings.copy), *included)
+        return self._known["copied"]
+
+    def _included(self) -> Iterator[str]:
+        """What `.worktreeinclude` matches and git ignores."""
+        repository = self.shadow.repository
+        rules = repository.top / INCLUDE_FILE
+        if not rules.is_file():
+            return
+
+        def listed(rule: str) -> set[str]:
+            output = repository.git("ls-files", "-z", "--others", "--ignored", "--directory", rule)
+            return {os.fsdecode(path.rstrip(b"/")) for path in split(output)}
+
+        matched, ignored = listed(f"--exclude-from={rules}"), listed("--exclude-standard")
+        for mine, other in ((matched, ignored), (ignored, matched)):
+            yield from (path for path in mine if path in other or not other.isdisjoint(_above(path)))
 
     def _copy(self, path: str, where: Place) -> None:
         source, target = self._source(path), where.path / path
@@ -142,10 +149,13 @@ class Provider:
                 "settings)"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
-        clone = ["cp", "-a", "-c"] if sys.platform == "darwin" else ["cp", "-a", "--reflink=auto"]
+        # -H: a folder that is a link (to another disk, say) is copied, too.
+        clone = ["cp", "-aH", "-c"] if sys.platform == "darwin" else ["cp", "-aH", "--reflink=auto"]
         copied = subprocess.run([*clone, "--", source, target], capture_output=True, text=True, check=False)
         if copied.returncode != 0:
-            raise SetupError(f"workspace.copy: `{path}` could not be copied to {target}: {copied.stderr.strip()[-500:]}")
+            raise SetupError(
+                f"workspace.copy: `{path}` could not be copied to {target}: {copied.stderr.strip()[-500:]}"
+            )
 
     def _link(self, path: str, where: Place) -> None:
         source, target = self._source(path), where.path / path.rstrip("/")
@@ -169,13 +179,77 @@ class Provider:
                         f"workspace.{key}: `{os.fsdecode(path)}` is tracked by git, so every workspace has it already; "
                         "remove it from the settings"
                     )
-        if any(Path(path).name == "node_modules" for path in self.settings.link):
-            package = entries(self.shadow, tree, [b"package.json"]).get(b"package.json")
+        for path in self.settings.link:
+            self._refuse_link(tree, path)
+        for path in self._copied():
+            for name in _leading_out(self._source(path), self.shadow.repository.top):
+                if os.path.isabs(os.readlink(self._source(path) / name)):
+                    raise SetupError(
+                        f"workspace.copy: `{path}/{name}` is an absolute link into your checkout, so gates would test your files "
+                        "instead of the attempt's; use `workspace.setup`"
+                    )
+        if (
+            self.settings.setup
+            and _OWN_PYTHON.search(self.settings.setup)
+            and "venv" not in self.settings.setup
+        ):
+            raise SetupError(
+                f"workspace.setup: `{self.settings.setup}` would install into the Python environment that you use yourself; make "
+                "one in the workspace: `python3 -m venv .venv && .venv/bin/python -m pip install …`"
+            )
+
+    def _refuse_link(self, tree: str, path: str) -> None:
+        """Refuse what would write through a link into the user's folder, or lead gates to the user's files."""
+        instead = "use `workspace.copy` or `workspace.setup`"
+        if (self._source(path) / "pyvenv.cfg").exists():
+            raise SetupError(
+                f"workspace.link: `{path}` is a virtual environment, which tools write into; {instead}"
+            )
+        if PurePosixPath(path).name == "node_modules":
+            if self.settings.setup:
+                raise SetupError(
+                    f"workspace.link: `{path}` together with workspace.setup: an install empties the folder that the link leads "
+                    "to, which is yours; remove one of them"
+                )
+            manifest = _clean(str(PurePosixPath(path).with_name("package.json")))
+            package = entries(self.shadow, tree, [manifest]).get(manifest)
             if package and b'"workspaces"' in blob(self.shadow, package[1]):
                 raise SetupError(
-                    "workspace.link: `node_modules` of an npm workspace links back into your checkout, so gates would "
-                    "test your files instead of the attempt's; use `workspace: {setup: npm ci}`"
+                    f"workspace.link: `{path}` of an npm workspace links back into your checkout, so gates would test your files "
+                    f"instead of the attempt's; {instead}"
                 )
+        for name in _leading_out(self._source(path), self.shadow.repository.top):
+            raise SetupError(
+                f"workspace.link: `{path}/{name}` links back into your checkout, so gates would test your files instead of the "
+                f"attempt's; {instead}"
+            )
+
+
+_OWN_PYTHON = re.compile(r"(?:^|[;&|(])\s*(?:python[0-9.]*\s+-m\s+)?pip[0-9.]*\s+install\b(?!.*activate)")
+
+
+def _times(source: Path) -> tuple[tuple[str, int, int], ...]:
+    """Size and time stamp of a file, or of a folder and what lies right in it."""
+    try:
+        children = sorted(source.iterdir()) if source.is_dir() else []
+        stats = [(path.name, path.lstat()) for path in (source, *children)]
+    except FileNotFoundError:
+        return ()
+    return tuple((name, status.st_size, status.st_mtime_ns) for name, status in stats)
+
+
+def _above(path: str) -> Iterator[str]:
+    return (str(parent) for parent in PurePosixPath(path).parents)
+
+
+def _leading_out(folder: Path, top: Path) -> Iterator[str]:
+    """Links right in `folder`, or in a scope (`@…`) of it, that lead to another place of the checkout at `top`."""
+    inside, around = folder.resolve(), top.resolve()
+    for link in sorted([*folder.glob("*"), *folder.glob("@*/*")]):
+        if link.is_symlink():
+            target = link.resolve()
+            if target.is_relative_to(around) and not target.is_relative_to(inside):
+                yield link.relative_to(folder).as_posix()
 
 
 def _clean(path: str) -> bytes:
@@ -191,7 +265,9 @@ def _load(where: Place) -> Manifest | None:
         return Manifest("unreadable", (), {})
 
 
-def _listing(where: Place, roots: tuple[bytes, ...], caches: tuple[bytes, ...]) -> dict[bytes, tuple[int, int, int, int]]:
+def _listing(
+    where: Place, roots: tuple[bytes, ...], caches: tuple[bytes, ...]
+) -> dict[bytes, tuple[int, int, int, int]]:
     found: dict[bytes, tuple[int, int, int, int]] = {}
     top = os.fsencode(where.path)
 
@@ -201,11 +277,13 @@ def _listing(where: Place, roots: tuple[bytes, ...], caches: tuple[bytes, ...]) 
     for root in roots:
         place = top + b"/" + root
         try:
-            add(root, os.lstat(place))
+            status = os.lstat(place)
         except FileNotFoundError:
             continue
-        if os.path.islink(place) or not os.path.isdir(place):
+        if not stat.S_ISDIR(status.st_mode):
+            add(root, status)
             continue
+        found[root] = (0, 0, 0, 0)
         inside = {cache[len(root) + 1 :] for cache in caches if cache.startswith(root + b"/")}
         for path, entry, trouble in walk(Path(os.fsdecode(place)), inside):
             if entry is None:

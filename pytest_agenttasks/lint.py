@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .base_files import BaseFiles
@@ -42,10 +42,10 @@ def lint(
     base = BaseFiles(base_paths)
     protected = BaseFiles(protected_among(base_paths, rules))
     for task in tasks:
-        found[task.path] += names.problems(task)
-        found[task.path] += _reaching(task, rules, protected)
+        reaching = dict(_reaching(task, rules, protected))
+        found[task.path] += [*names.problems(task), *reaching.values()]
         if base:
-            found[task.path] += _scope_hints(task, base, rules)
+            found[task.path] += _scope_hints(task, base, rules, reaching)
             found[task.path] += _objective_hints(task, base)
     for task, problem in _circles(tasks):
         found[task.path].append(problem)
@@ -128,32 +128,31 @@ def _circles(tasks: Sequence[Task]) -> Iterator[tuple[Task, Problem]]:
             yield task, Problem(line, f"tasks wait for each other in a circle: {' → '.join(shown)}")
 
 
-def _reaching(task: Task, rules: Rules, protected: BaseFiles) -> Iterator[Problem]:
-    reached = reaches_protected(task.scope, rules)
-    for entry, reason in reached:
-        yield Problem(entry.line, f"{SCOPE}: `{entry.pattern}` {reason}")
-    named = {entry for entry, _ in reached}
+def _reaching(task: Task, rules: Rules, protected: BaseFiles) -> Iterator[tuple[ScopeEntry, Problem]]:
+    reasons = dict(reaches_protected(task.scope, rules))
     for entry in task.scope:
-        if entry not in named and not is_path(entry.pattern) and (path := protected.first(entry.pattern)):
-            yield Problem(entry.line, f"{SCOPE}: `{entry.pattern}` reaches protected `{path}`")
+        reason = reasons.get(entry)
+        if reason is None and not is_path(entry.pattern) and (path := protected.first(entry.pattern)):
+            reason = f"reaches protected `{path}`"
+        if reason is not None:
+            yield entry, Problem(entry.line, f"{SCOPE}: `{entry.pattern}` {reason}")
 
 
-def _scope_hints(task: Task, base: BaseFiles, rules: Rules) -> Iterator[Problem]:
+def _scope_hints(
+    task: Task, base: BaseFiles, rules: Rules, wrong: Container[ScopeEntry]
+) -> Iterator[Problem]:
     covered: set[str] = set()
     for entry in task.scope:
         files = base.matching(entry.pattern, MANY_FILES + 1)
-        if files is None:
+        if files is None or entry in wrong:
             continue
         covered.update(files)
         message = _entry_hint(entry.pattern, files, base, rules, task.front.allow_tests)
         if message:
             yield Problem(entry.line, f"{SCOPE}: {message}", hint=True)
     if len(covered) > MANY_FILES:
-        yield Problem(
-            task.scope[0].line,
-            f"{SCOPE}: more than {MANY_FILES} files; smaller tasks land more often",
-            hint=True,
-        )
+        message = f"{SCOPE}: more than {MANY_FILES} files; smaller tasks land more often"
+        yield Problem(task.scope[0].line, message, hint=True)
 
 
 def _entry_hint(
@@ -194,7 +193,7 @@ def _objective_hints(task: Task, base: BaseFiles) -> Iterator[Problem]:
     if not objective or not task.scope:
         return
     named: dict[str, None] = {}
-    for match in _WORD.finditer(objective):
+    for match in _WORD.finditer(objective.replace("](", " ")):
         path = _LINE_REFERENCE.sub("", match[0].lstrip("(*").rstrip(".:!?)*")).removeprefix("./")
         if base.has_file(path):
             outside = not matching(task.scope, [path])

@@ -17,7 +17,12 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("--agent-retry-delay", "S", "pause before the next attempt, doubling (default: 30)", "retry_delay"),
     ("--agent-budget-usd", "X", "hand out no more tasks after spending this much", "budget.usd"),
     ("--agent-max-sessions", "N", "hand out no more tasks after this many sessions", "budget.sessions"),
-    ("--agent-wait", "T", "longest wait for a usage limit or an outage (default: no limit; 0 with CI set)", "wait"),
+    (
+        "--agent-wait",
+        "T",
+        "longest wait for a usage limit or an outage (default: no limit; 0 with CI set)",
+        "wait",
+    ),
     ("--agent-until", "HH:MM", "hand out nothing after that time", "until"),
     ("--agent-review-every", "N", "stop for a human after N landed tasks", "review.every_tasks"),
 )
@@ -27,7 +32,10 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     group = parser.getgroup("agenttasks", "agent tasks as tests")
     group.addoption(
-        "--agent-tasks", metavar="PATH", default=None, help="run the queue in this folder; ordinary tests are not collected"
+        "--agent-tasks",
+        metavar="PATH",
+        default=None,
+        help="run the queue in this folder; ordinary tests are not collected",
     )
     for flag, metavar, text, _ in OPTIONS:
         group.addoption(flag, metavar=metavar, default=None, help=text)

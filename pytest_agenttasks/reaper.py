@@ -14,6 +14,7 @@ or is gone, and ends the program first.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -77,7 +78,8 @@ class Reaper:
 
     def _linger(self, stuck: list[str]) -> None:
         """Tell the runner, if there is one, to wait no longer; stay, for these have nobody else."""
-        os.write(2, f"could not be killed yet: {', '.join(stuck)}\n".encode())
+        with contextlib.suppress(BrokenPipeError):
+            os.write(2, f"could not be killed yet: {', '.join(stuck)}\n".encode())
         os.close(2)
         os.close(self._control)
         while self._reap():
@@ -93,7 +95,8 @@ class Reaper:
                 launch.close_all(handles)
         except launch.Refused as refused:
             self._send({"refused": [refused.step, refused.errno, refused.reason]})
-        self._program = 0  # its number may be another's from now on
+        if not self._gone:  # else the last sweep has yet to come
+            self._program = 0  # its number may be another's from now on
 
     def _supervise(self, request: dict[str, Any], handles: Sequence[int]) -> None:
         began = time.monotonic()

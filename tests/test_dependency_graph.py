@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +33,7 @@ def test_exactly_the_tasks_in_a_circle_are_given_one(graph: dict[str, list[str]]
     assert set(found) == {name for name in NAMES if name in reachable(name, graph)}
     for name, circle in found.items():
         assert circle[0] == circle[-1]
-        assert all(after in graph[before] for before, after in zip(circle, circle[1:], strict=False))
+        assert all(after in graph[before] for before, after in pairwise(circle))
         assert circle[0] in reachable(name, graph)
         assert len(set(circle)) == len(circle) - 1
 

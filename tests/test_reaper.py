@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 import pytest_agenttasks
@@ -175,13 +176,15 @@ def test_nobody_else_is_hit(run: Runner) -> None:
 RUNNER = """
 import os, sys, time
 from pathlib import Path
+from pytest_agenttasks import lifeline
 from pytest_agenttasks.supervisor import Supervisor
 
+lifeline.REAPER = Path(sys.argv[3])
 folder = Path(sys.argv[1])
 
 def poll():
     if (folder / "ready").exists() and not (folder / "go").exists():
-        if sys.argv[3:] == ["copied"] and os.fork() == 0:
+        if sys.argv[4:] == ["copied"] and os.fork() == 0:
             os.chdir("/")
             time.sleep(60)
         (folder / "go").touch()
@@ -199,7 +202,7 @@ def start_runner(run: Runner, way: str, *options: str) -> subprocess.Popen[bytes
     """Another process that runs a program with a daemon; returns when both are there."""
     script = f"{DAEMONS[way]}\ntrap '' TERM INT; sleep 30; sleep 30"
     runner = subprocess.Popen(
-        [sys.executable, "-c", RUNNER, run.folder, script, *options],
+        [sys.executable, "-c", RUNNER, run.folder, script, lifeline.REAPER, *options],
         cwd=SOURCE.parent,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -252,6 +255,9 @@ def test_without_adoption_the_group_is_ended(
 ) -> None:
     monkeypatch.setattr(lifeline, "REAPER", mutated(tmp_path, ('sys.platform == "linux"', "False")))
     assert run("sh", "-c", f"{DAEMONS['background']}\n{WAIT}").ok
+    until(lambda: run.living() == [])
+    with pytest.raises(KeyboardInterrupt):
+        run("sh", "-c", "trap '' TERM; sleep 60 & sleep 60", poll=raising(KeyboardInterrupt()))
     until(lambda: run.living() == [])
 
 
@@ -338,3 +344,14 @@ def test_what_cannot_be_killed_at_an_interrupt_keeps_its_reaper(
     mortal.touch()
     assert reaper.wait(timeout=20) == 0
     assert run.living() == []
+
+
+def test_what_cannot_be_killed_when_the_runner_was_keeps_its_reaper(run: Runner, mortal: Path) -> None:
+    with start_runner(run, "session") as runner:
+        (reaper,) = psutil.Process(runner.pid).children()
+        runner.kill()
+    with pytest.raises(psutil.TimeoutExpired):
+        reaper.wait(timeout=1)
+    mortal.touch()
+    until(lambda: run.living() == [])
+    until(lambda: not reaper.is_running() or reaper.status() == psutil.STATUS_ZOMBIE)

@@ -31,7 +31,8 @@ def activate(config: pytest.Config, *, within_run: bool) -> None:
     if within_run:
         if typed.agent_tasks:
             raise pytest.UsageError(
-                "--agent-tasks inside a gate or a session: a run does not start another; give the gate the tests' own command"
+                "--agent-tasks inside a gate or a session: a run does not start another; give the gate the tests' own "
+                "command"
             )
         config.option.agent_tasks = None
         return
@@ -55,16 +56,18 @@ def _refuse_unsupported(option: argparse.Namespace) -> None:
             "-n (several agents at once) is not supported by this version yet: run without it, one agent at a time"
         )
     if getattr(option, "usepdb", False) or getattr(option, "trace", False):
-        raise pytest.UsageError("--pdb and --trace debug Python tests; `agenttasks show TASK` shows what an agent did")
+        raise pytest.UsageError(
+            "--pdb and --trace debug Python tests; `agenttasks show TASK` shows what an agent did"
+        )
 
 
 def _asked(config: pytest.Config, typed: argparse.Namespace) -> Path:
     """The queue folder or task file, as an absolute path; addopts may name it from the ini file's folder."""
     given = config.option.agent_tasks
-    here = Path(os.path.abspath(config.invocation_params.dir / given))
+    here = _absolute(config.invocation_params.dir / given)
     if typed.agent_tasks or here.exists() or config.inipath is None:
         return here
-    return Path(os.path.abspath(config.inipath.parent / given))
+    return _absolute(config.inipath.parent / given)
 
 
 def _open(config: pytest.Config, asked: Path) -> QueueSession:
@@ -73,9 +76,11 @@ def _open(config: pytest.Config, asked: Path) -> QueueSession:
     repository = discover(start if start.is_dir() else directory)
     queue = open_queue(repository, asked)
     if queue.pending.name in ("done", "failed", "logs"):
-        raise SetupError(f"--agent-tasks {config.option.agent_tasks}: tasks there have run; name the folder of pending ones")
+        raise SetupError(
+            f"--agent-tasks {config.option.agent_tasks}: tasks there have run; name the folder of pending ones"
+        )
     named = config.getoption("agent_config")
-    file = Path(os.path.abspath(directory / named)) if named else repository.top / settings_module.FILE_NAME
+    file = _absolute(directory / named) if named else repository.top / settings_module.FILE_NAME
     if named and not file.is_file():
         raise SetupError(f"--agent-config {named}: no such file")
     settings = settings_module.load(file, _overrides(config))
@@ -122,7 +127,7 @@ def _argument(session: QueueSession, argument: str) -> str:
     name, separator, rest = argument.partition("::")
     real = queue.pending.resolve()
     for base in (config.invocation_params.dir, config.rootpath, session.repository.top):
-        path = Path(os.path.abspath(base / name))
+        path = _absolute(base / name)
         if path.is_dir() and real.is_relative_to(path.resolve()):
             return str(queue.pending)
         if path.parent.resolve() == real and os.path.lexists(path):
@@ -134,3 +139,8 @@ def _argument(session: QueueSession, argument: str) -> str:
         f"{argument}: no task of {queue.pending}; with --agent-tasks only tasks can be named "
         "(`--collect-only -q` lists them)"
     )
+
+
+def _absolute(path: Path) -> Path:
+    """Absolute, with links left alone: a task file that is one must not lead out of the queue."""
+    return Path(os.path.abspath(path))  # noqa: PTH100

@@ -70,9 +70,7 @@ def folder(session: QueueSession, path: Path, parent: pytest.Collector) -> Folde
     if path != session.queue.pending:
         node = FolderAbove.from_parent(parent, path=path)
     else:
-        root = session.config.rootpath
-        base = root if path.is_relative_to(root) and path != root else session.repository.top
-        node = QueueDirectory.from_parent(parent, path=path, nodeid=printable(path.relative_to(base).as_posix()))
+        node = QueueDirectory.from_parent(parent, path=path, nodeid=session.node_id)
     node.queue_session = session
     return node
 
@@ -105,7 +103,9 @@ class TaskItem(pytest.Item):
         if not outcome.landed:
             raise TaskFailed(outcome)
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
+    ) -> str | TerminalRepr:
         if not isinstance(excinfo.value, TaskFailed):
             return super().repr_failure(excinfo, style or "short")
         outcome = excinfo.value.outcome
@@ -114,7 +114,11 @@ class TaskItem(pytest.Item):
         return Explanation(explain(outcome, self.task.name), where)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        return Path(node_name(str(self.task.path))), max(self.task.title_line - 1, 0), node_name(self.task.name)
+        return (
+            Path(node_name(str(self.task.path))),
+            max(self.task.title_line - 1, 0),
+            node_name(self.task.name),
+        )
 
 
 def node_name(name: str) -> str:

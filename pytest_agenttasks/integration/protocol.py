@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 import time
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
+import pytest_timeout  # type: ignore[import-untyped]
 from _pytest.runner import runtestprotocol
 
 from ..agents.registry import built_in_agents
@@ -20,7 +23,7 @@ from ..preflight import check, run_lock
 from ..printable import printable
 from ..retry import Again, Stop
 from ..run import open_run
-from .collection import QueueDirectory, TaskItem
+from .collection import TaskFailed, TaskItem, folder
 from .extensions import BUILT_IN, HookExtensions
 from .session import QueueSession
 from .terminal import Terminal
@@ -35,15 +38,23 @@ class Protocol:
         self.queue_session = session
         self.terminal = terminal
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """A session_timeout of the ini file is for the project's tests: it must not cut a night's run short."""
+        if config.getoption("session_timeout", None) is None:
+            config.stash[pytest_timeout.SESSION_EXPIRE_KEY] = 0
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        if path != self.queue_session.queue.pending and path.resolve() != self.queue_session.queue.pending.resolve():
+        pending = self.queue_session.queue.pending
+        if path != pending and path not in pending.parents:
             return None
-        node = QueueDirectory.from_parent(parent, path=path)
-        node.queue_session = self.queue_session
-        return node
+        return folder(self.queue_session, path, parent)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> Generator[None, object, object]:
         """Dependencies first, whatever other plugins did to the order; runs after all of them."""
         result = yield
         tasks = {item.task.name: item for item in items if isinstance(item, TaskItem)}
@@ -51,7 +62,27 @@ class Protocol:
             planned = [task.name for task in self.queue_session.tasks() if task.name in tasks]
             ordered = order(planned, {name: tasks[name].task.front.depends_on for name in planned})
             items[:] = [tasks[name] for name in ordered]
+        if config.getoption("lf", False):
+            self._only_last_failed(config, items)
         return result
+
+    def _only_last_failed(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """--lf: pytest would run all tasks when those that failed are no longer pending; that would be spending."""
+        cache = config.cache
+        folder = self.queue_session.node_id
+        known = cache.get("cache/lastfailed", {}) if cache is not None else {}
+        failed = [node_id for node_id in known if node_id.startswith(f"{folder}/")]
+        if not failed or any(item.nodeid in failed for item in items):
+            return
+        config.hook.pytest_deselected(items=items[:])
+        items.clear()
+        names = " ".join(node_id.rpartition("::")[2] for node_id in failed)
+        self.queue_session.notes.append(
+            f"--lf: the tasks that failed last are not pending; `agenttasks requeue {names}` puts them back into the queue"
+        )
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.queue_session.chosen = [item.task for item in session.items if isinstance(item, TaskItem)]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -59,7 +90,8 @@ class Protocol:
             return (yield)
         with ExitStack() as stack:
             try:
-                self._start(session, stack)
+                with _warnings_are_no_errors():
+                    self._start(session, stack)
             except SetupError as error:
                 raise pytest.UsageError(printable(str(error))) from error
             return (yield)
@@ -72,18 +104,24 @@ class Protocol:
             if not session.config.pluginmanager.has_plugin(name):
                 session.config.pluginmanager.register(agent, name)
         for number in STOP_SIGNALS:
-            stack.callback(signal.signal, number, signal.signal(number, _interrupt))
+            if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored, and means it
+                stack.callback(signal.signal, number, signal.signal(number, _interrupt))
         stack.enter_context(run_lock(ours.repository, ours.queue))
         run = open_run(
             ours.repository, ours.queue, ours.settings, ours.settings_file, extensions,
             listeners=[extensions.event], progress=self.terminal.progress,
         )  # fmt: skip
         stack.callback(run.close)
+        stack.callback(self.terminal.clear)
         run.titles.update({task.name: task.title for task in ours.tasks()})
+        self.terminal.begin("checks before the first task")
         check(run, self.terminal.say)
+        self.terminal.clear()
         ours.run = run
         run.events.write("run-started", tasks=len(session.items), branch=run.branch)
-        stack.callback(lambda: run.events.write("run-ended", landed=ours.landed, spent_usd=round(ours.spent, 4)))
+        stack.callback(
+            lambda: run.events.write("run-ended", landed=ours.landed, spent_usd=round(ours.spent, 4))
+        )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -93,9 +131,14 @@ class Protocol:
         if reason is not None:
             item.session.shouldstop = reason
             return True
+        faulthandler.cancel_dump_traceback_later()  # the ini file's faulthandler_timeout, which may even end the process
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         try:
-            self._attempts(item, nextitem)
+            with _warnings_are_no_errors():
+                self._attempts(item, nextitem)
+        except KeyboardInterrupt:
+            self._interrupted(item)
+            raise
         finally:
             self.terminal.clear()
             item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
@@ -103,19 +146,13 @@ class Protocol:
 
     def _attempts(self, item: TaskItem, nextitem: pytest.Item | None) -> None:
         session = self.queue_session
-        if item.config.pluginmanager.hasplugin("timeout"):
-            item.add_marker(pytest.mark.timeout(session._timeout() or 0, func_only=True))
         reruns = 0
         while True:
             item._report_sections.clear()
-            self.terminal.begin(item.task.name, reruns + 1)
-            try:
-                reports = runtestprotocol(item, log=False, nextitem=nextitem)
-            except SetupError as error:
-                item.session.shouldstop = printable(str(error))
-                return
+            self.terminal.begin(f"{item.task.name}: attempt {reruns + 1}")
+            reports = runtestprotocol(item, log=False, nextitem=nextitem)
             call = next((report for report in reports if report.when == "call"), None)
-            if call is None or item.task.name not in session.progress or not session.progress[item.task.name].outcomes:
+            if call is None:
                 self._log(item, reports)
                 return
             decision = session.decide(item)
@@ -127,11 +164,12 @@ class Protocol:
                 continue
             try:
                 session.finish(item, decision)
-            finally:
-                item.user_properties[:] = session.properties(item)
-                for report in reports:
-                    report.user_properties = list(item.user_properties)
-                self._log(item, reports)
+            except SetupError as error:
+                decision = Stop(str(error))
+            item.user_properties[:] = session.properties(item)
+            for report in reports:
+                report.user_properties = list(item.user_properties)
+            self._log(item, reports)
             if isinstance(decision, Stop):
                 item.session.shouldstop = printable(decision.why)
             return
@@ -155,14 +193,30 @@ class Protocol:
         assert run is not None
         if decision.delay > 0:
             run.events.write("waiting", task=item.task.name, seconds=round(decision.delay), why=decision.why)
+        self.terminal.wait()
         while (left := end - time.monotonic()) > 0:
             self.terminal.waiting(item.task.name, decision.why, left)
             time.sleep(min(left, 1.0))
+        self.terminal.clear()
         if session.progress[item.task.name].outcomes[-1].kind.charged is False:
             session.progress[item.task.name].waited += time.monotonic() - began
 
+    def _interrupted(self, item: TaskItem) -> None:
+        """Report the task that was stopped: without this, one that was tried before would look passed in JUnit."""
+        if item.task.name in self.queue_session.rows:
+            return
+        outcome = self.queue_session.interrupted(item)
+        item.user_properties[:] = self.queue_session.properties(item)
+
+        def fail() -> None:
+            raise TaskFailed(outcome)
+
+        phases: list[tuple[Any, Callable[[], None]]] = [("call", fail), ("teardown", lambda: None)]
+        calls = [pytest.CallInfo.from_call(function, phase) for phase, function in phases]
+        self._log(item, [item.ihook.pytest_runtest_makereport(item=item, call=call) for call in calls])
+
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
-    def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> bool | None:
+    def pytest_timeout_set_timer(self, item: pytest.Item) -> bool | None:
         """No alarm may fire in the middle of a landing: the supervisor holds the time."""
         return True if isinstance(item, TaskItem) else None
 
@@ -173,11 +227,21 @@ class Protocol:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """0 only when every chosen task landed."""
-        if exitstatus == pytest.ExitCode.OK and not session.config.option.collectonly:
-            rows = self.queue_session.rows.values()
-            if any(not row.kind.value == "landed" for row in rows):
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if (
+            exitstatus == pytest.ExitCode.OK
+            and not session.config.option.collectonly
+            and not self.queue_session.all_landed
+        ):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+@contextmanager
+def _warnings_are_no_errors() -> Iterator[None]:
+    """`filterwarnings = error` is for the project's tests: here it would make a library's deprecation end a session."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        yield
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt(f"signal {signal.Signals(number).name}")

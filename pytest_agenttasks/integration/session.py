@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,13 +12,12 @@ import pytest
 
 from .. import attempt as attempt_module
 from ..bookkeeping import commit_queue, give_up
-from ..durations import format_duration
-from ..git import split
+from ..git import GitError, split
 from ..lint import lint
 from ..outcome import Kind, Outcome, SetupError
 from ..plan import order
 from ..preflight import landed_commit
-from ..printable import printable
+from ..printable import one_line, printable
 from ..queue import Queue, names, task_files
 from ..repository import Repository
 from ..retry import Decision, Final, Standing, decide
@@ -35,6 +34,7 @@ class Progress:
 
     task: Task
     outcomes: list[Outcome] = field(default_factory=list)
+    begun: int = 0
     attempts: list[attempt_module.Attempt] = field(default_factory=list)
     charged: list[Outcome] = field(default_factory=list)
     free: int = 0
@@ -45,7 +45,12 @@ class QueueSession:
     """Opened when the option is given; `run` is there once the loop has started."""
 
     def __init__(
-        self, config: pytest.Config, repository: Repository, queue: Queue, settings: Settings, settings_file: Path
+        self,
+        config: pytest.Config,
+        repository: Repository,
+        queue: Queue,
+        settings: Settings,
+        settings_file: Path,
     ) -> None:
         self.config = config
         self.repository = repository
@@ -55,7 +60,8 @@ class QueueSession:
         self.run: Run | None = None
         self.progress: dict[str, Progress] = {}
         self.rows: dict[str, Row] = {}
-        self.started = time.monotonic()
+        self.started = datetime.datetime.now()
+        self.chosen: Sequence[Task] = ()
         self.sessions = 0
         self.landed = 0
         self.spent = 0.0
@@ -63,7 +69,21 @@ class QueueSession:
         self._tasks = self._read_tasks()
 
     def tasks(self) -> Sequence[Task]:
+        """All that are pending, in the order in which they run; `chosen` are those that were selected."""
         return self._tasks
+
+    @property
+    def node_id(self) -> str:
+        """The node id of the queue's folder: from pytest's rootdir where it lies there, else from the git top."""
+        pending, root = self.queue.pending, self.config.rootpath
+        base = root if root in pending.parents else self.repository.top
+        return printable(pending.relative_to(base).as_posix())
+
+    @property
+    def all_landed(self) -> bool:
+        """Whether every chosen task has landed, none having been left out by a plugin's hook."""
+        landed = {name for name, row in self.rows.items() if row.kind is Kind.LANDED}
+        return all(task.name in landed for task in self.chosen)
 
     def _read_tasks(self) -> list[Task]:
         tasks = [read(path) for path in task_files(self.queue.pending)]
@@ -95,9 +115,7 @@ class QueueSession:
             return
         commit = landed_commit(self.run, task.name)
         if commit is not None:
-            reason = (
-                f"its commit {commit[:10]} was reverted; `agenttasks requeue {task.name} -m WHY` runs it again"
-            )
+            reason = f"its commit {commit[:10]} was reverted; `agenttasks requeue {task.name} -m WHY` runs it again"
             self._skipped(item, Kind.HELD, reason)
         waiting = [name for name in task.front.depends_on if name not in names(self.queue.done)]
         if waiting:
@@ -110,10 +128,32 @@ class QueueSession:
 
     def attempt(self, item: TaskItem) -> Outcome:
         """One attempt of the item's task, with its text as it is now."""
+        progress = self.progress.setdefault(item.task.name, Progress(item.task))
+        try:
+            outcome = self._attempt(item, progress)
+        except SetupError as error:
+            lines = str(error).splitlines() or [""]
+            outcome = Outcome(
+                Kind.INTERNAL,
+                lines[0],
+                evidence="\n".join(lines[1:]),
+                advice="mend that, then start again: the task is still pending",
+            )
+        except Exception as error:  # noqa: BLE001  a defect, or a hook of the user's: nothing more may be spent
+            outcome = Outcome(
+                Kind.INTERNAL,
+                one_line(f"{type(error).__name__}: {error}"),
+                evidence="".join(traceback.format_exception(error)),
+            )
+        progress.outcomes.append(outcome)
+        if outcome.kind.charged:
+            progress.charged.append(outcome)
+        return outcome
+
+    def _attempt(self, item: TaskItem, progress: Progress) -> Outcome:
         run = self.run
         assert run is not None
         task = self._frozen(item)
-        progress = self.progress.setdefault(task.name, Progress(task))
         if task.refused:
             lines = [f"{task.path.name}:{p.line}: {p.message}" for p in task.problems if not p.hint]
             outcome = Outcome(
@@ -123,15 +163,24 @@ class QueueSession:
                 advice=f"mend the file in {self.queue.failed}, then move it back to pending",
             )
             run.events.write("task-refused", task=task.name, problems="; ".join(lines))
-        else:
-            this = attempt_module.attempt(run, task, progress.charged, self._timeout())
-            assert this.outcome is not None
-            outcome = this.outcome
-            progress.attempts.append(this)
-            self._count(this)
+            return outcome
+        progress.begun += 1
+        this = attempt_module.attempt(run, task, progress.charged, self._timeout())
+        assert this.outcome is not None
+        progress.attempts.append(this)
+        self._count(this)
+        return this.outcome
+
+    def interrupted(self, item: TaskItem) -> Outcome:
+        """Record that the item's task was stopped, in an attempt or between two."""
+        progress = self.progress.setdefault(item.task.name, Progress(item.task))
+        outcome = Outcome(
+            Kind.INTERRUPTED,
+            "stopped from outside; the task stays pending, its attempts are kept",
+            log=str(self.queue.logs / item.task.name),
+        )
         progress.outcomes.append(outcome)
-        if outcome.kind.charged:
-            progress.charged.append(outcome)
+        self._row(progress)
         return outcome
 
     def _frozen(self, item: TaskItem) -> Task:
@@ -141,7 +190,14 @@ class QueueSession:
         if task.data == item.task.data:
             return item.task
         commit_queue(run)
-        problems = lint([task], done=names(self.queue.done), failed=(), base_paths=(), rules=self._rules, known=self._names())
+        problems = lint(
+            [task],
+            done=names(self.queue.done),
+            failed=(),
+            base_paths=(),
+            rules=self._rules,
+            known=self._names(),
+        )
         item.task = replace(task, problems=tuple(problems.get(task.path, task.problems)))
         return item.task
 
@@ -178,19 +234,26 @@ class QueueSession:
         return decide(outcome, standing, retry_delay=self.settings.retry_delay, wait=self.settings.wait)
 
     def finish(self, item: TaskItem, decision: Decision) -> None:
-        """Record a task's last outcome, and move its file when it is given up."""
+        """Record a task's last outcome, and move its file when it is given up. Raises SetupError when it cannot be."""
         run = self.run
         assert run is not None
-        progress = self.progress[item.task.name]
-        outcome = progress.outcomes[-1]
+        self._row(self.progress[item.task.name])
         if isinstance(decision, Final) and decision.give_up:
-            note = give_up(run, item.task)
+            try:
+                note = give_up(run, item.task)
+            except (OSError, GitError) as error:
+                raise SetupError(
+                    f"{item.task.path}: cannot be moved to {self.queue.failed}: {error}"
+                ) from error
             if note:
                 self.notes.append(note)
-        self.rows[item.task.name] = Row(
-            item.task.name,
+
+    def _row(self, progress: Progress) -> None:
+        outcome = progress.outcomes[-1]
+        self.rows[progress.task.name] = Row(
+            progress.task.name,
             outcome.kind,
-            len(progress.attempts),
+            progress.begun,
             sum(this.seconds for this in progress.attempts),
             self._cost(progress),
             outcome.commit,
@@ -198,7 +261,11 @@ class QueueSession:
         )
 
     def _cost(self, progress: Progress) -> float | None:
-        costs = [this.agent.cost_usd for this in progress.attempts if this.agent and this.agent.cost_usd is not None]
+        costs = [
+            this.agent.cost_usd
+            for this in progress.attempts
+            if this.agent and this.agent.cost_usd is not None
+        ]
         return sum(costs) if costs else None
 
     def properties(self, item: TaskItem) -> list[tuple[str, object]]:
@@ -206,7 +273,7 @@ class QueueSession:
         progress = self.progress[item.task.name]
         found: list[tuple[str, object]] = [
             ("outcome", progress.outcomes[-1].kind.value),
-            ("attempts", str(len(progress.attempts))),
+            ("attempts", str(progress.begun)),
         ]
         for number, outcome in enumerate(progress.outcomes, 1):
             found.append((f"attempt.{number}", printable(f"{outcome.kind}: {outcome.summary}")))
@@ -220,7 +287,7 @@ class QueueSession:
                 found.append(("turns", str(last.agent.turns)))
             if last.agent.session:
                 found.append(("session", printable(last.agent.session)))
-        found.append(("log", str(self.queue.logs / item.task.name)))
+        found.append(("log", printable(str(self.queue.logs / item.task.name))))
         return found
 
     def limit_reached(self) -> str | None:
@@ -229,20 +296,21 @@ class QueueSession:
         if budget.usd is not None and self.spent >= budget.usd:
             return f"the budget of {budget.usd:.2f} USD is spent ({self.spent:.2f} USD)"
         if budget.sessions is not None and self.sessions >= budget.sessions:
-            return f"{self.sessions} sessions have been used, the most allowed"
+            return f"{self.sessions} session{'s' * (self.sessions > 1)} used, as many as this run may"
         every = self.settings.review.every_tasks
         if every is not None and self.landed >= every:
             return f"{self.landed} tasks have landed: time for a review (`git log`, then start again)"
-        if self.settings.until is not None and self._past(self.settings.until):
+        if self.settings.until is not None and past(
+            self.settings.until, self.started, datetime.datetime.now()
+        ):
             return f"it is past {self.settings.until}"
         return None
 
-    def _past(self, clock: str) -> bool:
-        """Whether the next `clock` after the run's start lies behind us."""
-        hour, minute = map(int, clock.split(":"))
-        now = datetime.datetime.now()
-        began = now - datetime.timedelta(seconds=time.monotonic() - self.started)
-        end = began.replace(hour=hour, minute=minute, second=0, microsecond=0)
-        if end <= began:
-            end += datetime.timedelta(days=1)
-        return now >= end
+
+def past(clock: str, began: datetime.datetime, now: datetime.datetime) -> bool:
+    """Whether the first `clock` (HH:MM) after `began` lies behind `now`."""
+    hour, minute = map(int, clock.split(":"))
+    end = began.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    if end <= began:
+        end += datetime.timedelta(days=1)
+    return now >= end
