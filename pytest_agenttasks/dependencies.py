@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from .git import split
 from .outcome import SetupError
 from .printable import tail_of_file
 from .settings import WorkspaceSettings
-from .shadow import Shadow, blob, entries
+from .shadow import Shadow, entries
 from .supervisor import Finished
 from .survey import walk
 from .workspace import Place, remove
@@ -62,7 +61,7 @@ class Provider:
     _known: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def caches(self) -> tuple[bytes, ...]:
-        return tuple(_clean(path) for path in self.settings.cache)
+        return tuple(git_path(path) for path in self.settings.cache)
 
     def kept(self, where: Place) -> tuple[bytes, ...]:
         """The paths in this place that outlive a move to another tree."""
@@ -72,8 +71,8 @@ class Provider:
     def digest(self, tree: str) -> str:
         """Identifies what the dependencies are made from, for `tree`."""
         settings = self.settings
-        inputs = entries(self.shadow, tree, [_clean(path) for path in settings.setup_inputs])
-        sources = [(path, _times(self._source(path))) for path in self._copied()]
+        inputs = entries(self.shadow, tree, [git_path(path) for path in settings.setup_inputs])
+        sources = [(path, _times(self.source(path))) for path in self.copied()]
         told = repr((settings.setup, settings.link, sorted(inputs.items()), sources))
         return hashlib.sha256(told.encode()).hexdigest()
 
@@ -96,7 +95,7 @@ class Provider:
         (where.root / STAMP).unlink(missing_ok=True)
         for root in manifest.roots if manifest else ():
             remove(where.path / os.fsdecode(root))
-        for path in self._copied():
+        for path in self.copied():
             self._copy(path, where)
         for path in self.settings.link:
             self._link(path, where)
@@ -112,12 +111,12 @@ class Provider:
         temporary.replace(where.root / STAMP)
 
     def _wanted(self) -> bool:
-        return bool(self.settings.setup or self.settings.link or self._copied())
+        return bool(self.settings.setup or self.settings.link or self.copied())
 
-    def _source(self, path: str) -> Path:
+    def source(self, path: str) -> Path:
         return self.shadow.repository.top / path
 
-    def _copied(self) -> tuple[str, ...]:
+    def copied(self) -> tuple[str, ...]:
         """Paths to copy, none inside another; what `.worktreeinclude` adds is looked up once in a run."""
         if "copied" not in self._known:
             named = {path.rstrip("/") for path in (*self.settings.copy, *self._included())}
@@ -142,11 +141,11 @@ class Provider:
             yield from (path for path in mine if path in other or not other.isdisjoint(_above(path)))
 
     def _copy(self, path: str, where: Place) -> None:
-        source, target = self._source(path), where.path / path
+        source, target = self.source(path), where.path / path
         if not os.path.lexists(source):
             raise SetupError(
-                f"workspace.copy: `{path}` is not in {self.shadow.repository.top}; make it there first (or remove it from the "
-                "settings)"
+                f"workspace.copy: `{path}` is not in {self.shadow.repository.top}; make it there first (or remove it from "
+                "the settings)"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         # -H: a folder that is a link (to another disk, say) is copied, too.
@@ -158,74 +157,11 @@ class Provider:
             )
 
     def _link(self, path: str, where: Place) -> None:
-        source, target = self._source(path), where.path / path.rstrip("/")
+        source, target = self.source(path), where.path / path.rstrip("/")
         if not source.exists():
             raise SetupError(f"workspace.link: `{path}` is not in {self.shadow.repository.top}")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(source)
-
-    def refuse_unusable(self, tree: str) -> None:
-        """Raise SetupError for settings that cannot work in this repository."""
-        named = {
-            "copy": self.settings.copy,
-            "cache": self.settings.cache,
-            "link": self.settings.link,
-        }
-        for key, paths in named.items():
-            tracked = entries(self.shadow, tree, [_clean(path) for path in paths])
-            for path, (mode, _) in tracked.items():
-                if mode != "040000" or key != "cache":
-                    raise SetupError(
-                        f"workspace.{key}: `{os.fsdecode(path)}` is tracked by git, so every workspace has it already; "
-                        "remove it from the settings"
-                    )
-        for path in self.settings.link:
-            self._refuse_link(tree, path)
-        for path in self._copied():
-            for name in _leading_out(self._source(path), self.shadow.repository.top):
-                if os.path.isabs(os.readlink(self._source(path) / name)):
-                    raise SetupError(
-                        f"workspace.copy: `{path}/{name}` is an absolute link into your checkout, so gates would test your files "
-                        "instead of the attempt's; use `workspace.setup`"
-                    )
-        if (
-            self.settings.setup
-            and _OWN_PYTHON.search(self.settings.setup)
-            and "venv" not in self.settings.setup
-        ):
-            raise SetupError(
-                f"workspace.setup: `{self.settings.setup}` would install into the Python environment that you use yourself; make "
-                "one in the workspace: `python3 -m venv .venv && .venv/bin/python -m pip install …`"
-            )
-
-    def _refuse_link(self, tree: str, path: str) -> None:
-        """Refuse what would write through a link into the user's folder, or lead gates to the user's files."""
-        instead = "use `workspace.copy` or `workspace.setup`"
-        if (self._source(path) / "pyvenv.cfg").exists():
-            raise SetupError(
-                f"workspace.link: `{path}` is a virtual environment, which tools write into; {instead}"
-            )
-        if PurePosixPath(path).name == "node_modules":
-            if self.settings.setup:
-                raise SetupError(
-                    f"workspace.link: `{path}` together with workspace.setup: an install empties the folder that the link leads "
-                    "to, which is yours; remove one of them"
-                )
-            manifest = _clean(str(PurePosixPath(path).with_name("package.json")))
-            package = entries(self.shadow, tree, [manifest]).get(manifest)
-            if package and b'"workspaces"' in blob(self.shadow, package[1]):
-                raise SetupError(
-                    f"workspace.link: `{path}` of an npm workspace links back into your checkout, so gates would test your files "
-                    f"instead of the attempt's; {instead}"
-                )
-        for name in _leading_out(self._source(path), self.shadow.repository.top):
-            raise SetupError(
-                f"workspace.link: `{path}/{name}` links back into your checkout, so gates would test your files instead of the "
-                f"attempt's; {instead}"
-            )
-
-
-_OWN_PYTHON = re.compile(r"(?:^|[;&|(])\s*(?:python[0-9.]*\s+-m\s+)?pip[0-9.]*\s+install\b(?!.*activate)")
 
 
 def _times(source: Path) -> tuple[tuple[str, int, int], ...]:
@@ -242,17 +178,7 @@ def _above(path: str) -> Iterator[str]:
     return (str(parent) for parent in PurePosixPath(path).parents)
 
 
-def _leading_out(folder: Path, top: Path) -> Iterator[str]:
-    """Links right in `folder`, or in a scope (`@…`) of it, that lead to another place of the checkout at `top`."""
-    inside, around = folder.resolve(), top.resolve()
-    for link in sorted([*folder.glob("*"), *folder.glob("@*/*")]):
-        if link.is_symlink():
-            target = link.resolve()
-            if target.is_relative_to(around) and not target.is_relative_to(inside):
-                yield link.relative_to(folder).as_posix()
-
-
-def _clean(path: str) -> bytes:
+def git_path(path: str) -> bytes:
     return os.fsencode(path.removeprefix("./").rstrip("/"))
 
 
@@ -283,7 +209,7 @@ def _listing(
         if not stat.S_ISDIR(status.st_mode):
             add(root, status)
             continue
-        found[root] = (0, 0, 0, 0)
+        found[root] = (status.st_mode, 0, 0, 0)
         inside = {cache[len(root) + 1 :] for cache in caches if cache.startswith(root + b"/")}
         for path, entry, trouble in walk(Path(os.fsdecode(place)), inside):
             if entry is None:

@@ -33,7 +33,7 @@ def short_duration(seconds: float) -> str:
     for unit in "hm":
         if seconds and seconds % _FACTORS[unit] == 0:
             return f"{seconds / _FACTORS[unit]:.0f}{unit}"
-    return f"{seconds:g}" if float(f"{seconds:g}") == seconds else f"{float(seconds)!r}"
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")
 
 
 def format_duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from . import gates, landing
+from . import gates, landing, recipe_checks
 from .agents.registry import preflight as agent_preflight
 from .bookkeeping import commit_queue
 from .checkout import environment
@@ -39,11 +39,13 @@ def run_lock(repository: Repository, queue: Queue) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise SetupError(
-            f"{repository.top}: another run is using this repository ({_describe(owner)}); wait for it, or stop it with Ctrl-C "
-            "in its terminal"
+            f"{repository.top}: another run is using this repository ({_describe(owner)}); wait for it, or stop it with "
+            "Ctrl-C in its terminal"
         ) from None
     try:
-        owner.write_text(json.dumps({"pid": os.getpid(), "queue": str(queue.pending), "started": time.time()}))
+        owner.write_text(
+            json.dumps({"pid": os.getpid(), "queue": str(queue.pending), "started": time.time()})
+        )
         yield
     finally:
         owner.unlink(missing_ok=True)
@@ -67,7 +69,9 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     try:
         line = landing.recover(run.shadow, run.journal)
     except landing.InTheWay as error:
-        raise SetupError(f"{run.repository.top}: a landing of the last run cannot be finished: {error}") from error
+        raise SetupError(
+            f"{run.repository.top}: a landing of the last run cannot be finished: {error}"
+        ) from error
     if line:
         say(line)
     refuse_unusable(run.repository)
@@ -80,7 +84,7 @@ def check(run: Run, say: Callable[[str], None]) -> None:
         )
     tip = run.repository.tip()
     tree = run.repository.tree_of(tip)
-    run.provider.refuse_unusable(tree)
+    recipe_checks.refuse_unusable(run.provider, tree)
     rules_of(run.settings, run.queue, memory_of(run.shadow, tree, run.settings.memory.file))
     _check_agent(run, say)
     ensure_folders(run.queue)
@@ -104,8 +108,8 @@ def _check_agent(run: Run, say: Callable[[str], None]) -> None:
     if described is None:
         if not run.extensions.knows_agent(settings.name):
             raise SetupError(
-                f"{run.settings_file}: no agent named `{settings.name}`; use claude, command or replay, or install the plugin "
-                "that registers it"
+                f"{run.settings_file}: no agent named `{settings.name}`; use claude, command or replay, or install the "
+                "plugin that registers it"
             )
     elif described:
         say(f"agent {settings.name}: {described}")

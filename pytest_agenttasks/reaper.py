@@ -160,15 +160,15 @@ class Reaper:
         if not lineage.LINUX:
             self._cull()  # the group outlives its leader, and is not ours to collect
         while self._reap():
-            names = self._cull()
-            survivors = survivors or names
+            alive = self._cull()
+            survivors = survivors or [p.name for p in alive if p.pid != self._program][:NAMES]
             if time.monotonic() > until:
-                return survivors, names or ["(not to be seen)"]
+                return survivors, [p.name for p in alive][:NAMES] or ["(not to be seen)"]
             self._wait(0.05)
         return survivors, []
 
-    def _cull(self) -> list[str]:
-        """Kill all descendants that can be found now; return their names, but for the program's own."""
+    def _cull(self) -> list[lineage.Process]:
+        """Kill all descendants that can be found now; return them."""
         if not lineage.LINUX:
             if self._program:
                 lineage.send(os.killpg, self._program, signal.SIGKILL)
@@ -178,8 +178,7 @@ class Reaper:
             if not family.freeze():
                 break
         family.kill()
-        alive = (p for p in family.members.values() if p.pid != self._program and not p.zombie)
-        return [p.name for p in alive][:NAMES]
+        return [p for p in family.members.values() if not p.zombie]
 
     def _reap(self) -> bool:
         """Collect the dead; whether any child is left."""

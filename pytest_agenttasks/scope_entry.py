@@ -50,13 +50,10 @@ def pattern(text: str) -> str:
         raise ValueError(f"{_shown(text)} {problem}; {_ALLOWED}")
     parts = [part for part in text.split("/") if part not in ("", ".")]
     clean = "/".join(parts) + ("/" if text.endswith(("/", "/.")) else "")
-    if not is_glob(clean):
-        if not parts:
-            raise ValueError(f"{_shown(text)} is the whole repository, which no scope may be; {_ALLOWED}")
-        return clean
     if problem := _glob_problem(parts):
         raise ValueError(f"{_shown(text)} {problem}; {_ALLOWED}")
-    return "./" + clean if text.startswith("./") and len(parts) == 1 else clean
+    anchored_by_dot = text.startswith("./") and len(parts) == 1 and is_glob(clean)
+    return "./" + clean if anchored_by_dot else clean
 
 
 def _ticked(text: str) -> tuple[str, str]:
@@ -65,7 +62,7 @@ def _ticked(text: str) -> tuple[str, str]:
     if match is None:
         raise ValueError(f"{_shown(text)}: the back-ticks are not closed; {_ONE_PATH}")
     inner, rest = match["inner"], match["rest"]
-    if len(match["ticks"]) > 1 and inner.startswith(" ") and inner.endswith(" "):
+    if inner.startswith(" ") and inner.endswith(" "):
         inner = inner[1:-1]
     if not _COMMENT.fullmatch(rest) or _LONE_PATH.fullmatch(rest):
         raise ValueError(f"{_shown(text)} could mean more than one path; {_ONE_PATH}")
@@ -124,7 +121,7 @@ def _glob_problem(parts: list[str]) -> str | None:
     if any("[:" in part for part in parts):
         return "has a named character class, which is not supported: list the characters"
     if not any(_spells_something(part) for part in parts):
-        return "could match the whole repository, which no scope may be"
+        return "is or could be the whole repository, which no scope may be"
     return None
 
 

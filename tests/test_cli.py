@@ -16,6 +16,7 @@ import pytest
 from pytest_agenttasks import __version__, cli
 from pytest_agenttasks.cli import VERBS, Verb, main
 from pytest_agenttasks.outcome import SetupError
+from tests.user_repository import UserRepository, task_text
 
 PACKAGE = str(Path(cli.__file__).parents[2])
 
@@ -116,20 +117,22 @@ def test_schema_prints_json() -> None:
     assert json.loads(done.stdout)["$defs"]["Settings"]["properties"]["gates"]
 
 
-def test_a_reader_that_goes_away_is_no_traceback() -> None:
+@pytest.mark.parametrize("args", [("schema",), ("--version",)], ids=["long", "short"])
+def test_a_reader_that_goes_away_is_no_traceback(args: tuple[str, ...]) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    done = command("schema", capture_output=False, stdout=write_end, stderr=subprocess.PIPE)
+    done = command(*args, capture_output=False, stdout=write_end, stderr=subprocess.PIPE)
     os.close(write_end)
     assert done.returncode == 141
     assert done.stderr == ""
 
 
-def test_what_the_terminal_cannot_show_does_not_end_a_command(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": PACKAGE, "PYTHONIOENCODING": "ascii"}
-    done = command("bögus", env=environment, cwd=tmp_path)
-    assert done.returncode == 4
-    assert "b\\xf6gus" in done.stderr
+def test_what_the_terminal_cannot_show_does_not_end_a_command(repository: UserRepository) -> None:
+    repository.write("tasks/pending/001-a.md", task_text(scope=("lib/ä.txt",)))
+    environment = {**os.environ, "PYTHONPATH": PACKAGE, "PYTHONIOENCODING": "ascii:strict"}
+    done = command("lint", env=environment, cwd=repository.path)
+    assert done.returncode == 0, done.stderr
+    assert "lib/\\xe4.txt" in done.stdout
 
 
 def test_only_the_verb_that_is_used_is_imported() -> None:

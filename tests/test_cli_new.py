@@ -141,6 +141,23 @@ def test_a_scope_that_is_none_is_refused(run_new: New, repository: UserRepositor
     assert repository.status() == ""
 
 
+@pytest.mark.parametrize("scope", ["src/a.txt` — only `x", "a\nb", "a\u2028b", "`a`"])
+def test_a_scope_that_would_be_read_as_another_is_refused(
+    run_new: New, repository: UserRepository, scope: str
+) -> None:
+    status, _, err = run_new("Title", "--scope", scope)
+    assert status == 4
+    assert "give one path" in err
+    assert repository.status() == ""
+
+
+def test_a_dependency_that_no_task_may_have_is_refused(run_new: New, repository: UserRepository) -> None:
+    repository.write("tasks/pending/bad name.md", "")
+    status, _, err = run_new("Title", "--depends-on", "bad name")
+    assert status == 4
+    assert "depends_on" in err
+
+
 @pytest.mark.parametrize("wanted", ["003-pool", "003", "3"])
 @pytest.mark.parametrize("folder", ["pending", "done", "failed"])
 def test_a_dependency_is_named_in_full_or_by_its_number(

@@ -178,3 +178,20 @@ def test_the_machine_is_asked_without_the_project_being_able_to_answer(
     assert not Machine().succeeds("no-such-program-anywhere")
     assert Machine().missing("no-such-program-anywhere")
     assert not Machine().missing("git")
+
+
+def test_questions_are_asked_outside_the_project() -> None:
+    assert Machine().succeeds("sh", "-c", 'test "$PWD" = /')
+
+
+def test_a_makefile_below_counts_only_where_the_top_folder_has_no_tests(found: Found) -> None:
+    assert gates(found({"lib/Makefile": "test:\n"})) == {"tests-lib": "make test"}
+    assert gates(found({"Makefile": "test:\n"})) == {"tests": "make test"}
+
+
+def test_a_uv_workspace_speaks_for_its_members(found: Found) -> None:
+    toml = '[project]\nname = "x"\n[tool.uv.workspace]\nmembers = ["packages/*"]\n'
+    member = {"packages/a/pyproject.toml": "[project]\n", "packages/a/tests/test_a.py": "import pytest"}
+    detected = found({"pyproject.toml": toml, "uv.lock": "", **member})
+    assert gates(detected) == {"tests": ".venv/bin/python -m pytest -q"}
+    assert detected.setup == "uv sync --frozen --all-packages && uv pip install -q pytest"

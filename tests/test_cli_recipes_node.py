@@ -86,3 +86,10 @@ def test_type_checks_come_between_lint_and_tests(found: Found, name: str) -> Non
     detected = found({"package.json": package({"test": "x", name: "y", "lint": "z"})})
     assert list(gates(detected)) == ["lint", "typecheck", "tests"]
     assert gates(detected)["typecheck"] == f"npm run {name}"
+
+
+def test_the_named_manager_wins_over_the_lock_file(found: Found) -> None:
+    manifest = package({"test": "x"}, dependencies={"a": "1"}, packageManager="pnpm@9.1.0")
+    detected = found({"package.json": manifest, **LOCKED})
+    assert gates(detected) == {"tests": "pnpm run test"}
+    assert detected.setup == "pnpm install --no-lockfile"

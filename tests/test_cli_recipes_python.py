@@ -127,3 +127,14 @@ def test_a_cargo_workspace_speaks_for_its_members(found: Found) -> None:
 
 def test_go_vets_and_tests(found: Found) -> None:
     assert gates(found({"go.mod": "module x"})) == {"lint": "go vet ./...", "tests": "go test ./..."}
+
+
+def test_dependencies_that_only_the_build_knows_are_installed(found: Found) -> None:
+    detected = found({"pyproject.toml": '[project]\ndynamic = ["dependencies"]\n', **TEST})
+    assert detected.setup is not None
+    assert detected.setup.endswith("pip install -q -e . pytest")
+
+
+def test_tests_without_any_framework_are_pytests(found: Found) -> None:
+    detected = found({"tests/test_a.py": "def test_a():\n    assert True\n"}, lacks=("pytest",))
+    assert gates(detected) == {"tests": ".venv/bin/python -m pytest -q"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_agenttasks import preflight
+from pytest_agenttasks import preflight, recipe_checks
 from pytest_agenttasks.agents.contract import AgentWorkspace
 from pytest_agenttasks.checkout import ready
 from pytest_agenttasks.dependencies import SetupFailed
@@ -166,9 +166,9 @@ def test_copies_are_private_and_renewed(with_lock: UserRepository) -> None:
         made(run)
         assert (where.path / "deps/deep/file").read_text() == "mine\n"
         assert fingerprint(with_lock.path) == before
-        stamp = (where.path / "deps/run").stat().st_ino
+        stamp = (where.path / "deps/run").stat().st_ctime_ns
         made(run, commit_id=candidate(run, lock="two\n"))
-        assert (where.path / "deps/run").stat().st_ino != stamp
+        assert (where.path / "deps/run").stat().st_ctime_ns != stamp
         with_lock.write(".env", "SECRET=22\n")
         made(run)
         assert (where.path / ".env").read_text() == "SECRET=22\n"
@@ -286,9 +286,9 @@ def test_a_setup_that_would_install_into_the_users_own_python_is_refused(
         tree = run.repository_tree(run.repository.tip())
         if refused:
             with pytest.raises(SetupError, match="venv"):
-                run.provider.refuse_unusable(tree)
+                recipe_checks.refuse_unusable(run.provider, tree)
         else:
-            run.provider.refuse_unusable(tree)
+            recipe_checks.refuse_unusable(run.provider, tree)
 
 
 def test_a_setup_that_fails_on_the_base_stops_the_run_with_the_end_of_its_output(

@@ -330,6 +330,13 @@ def test_what_cannot_be_killed_is_named_and_tried_again(run: Runner, mortal: Pat
     mortal.touch()
     until(lambda: run.living() == [])
     assert run("true").ok
+    mortal.unlink()
+    with pytest.raises(Unkillable) as caught:
+        run("sh", "-c", "trap '' TERM; sleep 60; :", timeout=0.3, grace=0)
+    mortal.touch()
+    assert sorted(caught.value.names) == ["sh", "sleep"]
+    assert (caught.value.finished.exit_code, caught.value.finished.signal) == (None, None)
+    assert caught.value.finished.survivors == ("sleep",)
 
 
 def test_what_cannot_be_killed_at_an_interrupt_keeps_its_reaper(

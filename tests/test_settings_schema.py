@@ -71,6 +71,15 @@ def test_the_schema_allows_the_contracts_example() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["wait: 0", "retry_delay: 1.5h", "agent: {command: [a, b], env: {A: b}}", "until: 6:30", "{}"]
+)
+def test_the_schema_allows_what_load_allows(read: Read, text: str) -> None:
+    document = schema()
+    assert conforms(parse(text).value, document, document)
+    read(text)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "agent: {nam: x}",

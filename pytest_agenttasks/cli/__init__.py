@@ -52,12 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     _never_fail_to_print()
     try:
         status = _dispatch(arguments)
-        sys.stdout.flush()
+        sys.stdout.flush()  # here, where a reader that has gone is noticed
     except SetupError as error:
         print(f"agenttasks: error: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
-    except SystemExit as request:
-        return request.code if isinstance(request.code, int) else EXIT_OK
     except BrokenPipeError:
         # Whoever read the output has gone; python would complain once more when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -93,7 +91,10 @@ def _dispatch(arguments: list[str]) -> int:
     if not arguments:
         parser.print_help()
         return EXIT_OK
-    args = parser.parse_args(arguments)
+    try:
+        args = parser.parse_args(arguments)
+    except SystemExit as request:  # --help and --version, already printed
+        return _status(request.code or EXIT_OK)
     return _status(module.run(args))
 
 

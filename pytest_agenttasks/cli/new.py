@@ -12,7 +12,7 @@ from pathlib import Path
 from ..outcome import SetupError
 from ..queue import Queue, names, open_queue
 from ..repository import discover
-from ..task import Problem, parse
+from ..task import parse
 
 DEFAULT_QUEUE = Path("tasks/pending")
 LONGEST_SLUG = 60
@@ -54,10 +54,11 @@ def run(args: argparse.Namespace) -> int:
     depends_on = [resolved(name, taken) for name in args.depends_on]
     number = next_number(taken)
     path = queue.pending / f"{number}-{slug(title)}.md"
-    text = template(number, title, args.scope, depends_on)
+    scope = [checked_scope(entry) for entry in args.scope]
+    text = template(number, title, scope, depends_on)
     # A file without scope is refused, and that is for its author to fill in: everything else is checked here.
-    checked = text if args.scope else template(number, title, ["README.md"], depends_on)
-    refuse(path, checked, args.scope)
+    checked = text if scope else template(number, title, ["README.md"], depends_on)
+    refuse(path, checked)
     write(queue, path, text)
     print(os.path.relpath(path))
     return 0
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 def checked_title(title: str) -> str:
     """`title` in one line without superfluous blanks. Raises SetupError when it cannot be a heading."""
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in title):
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in title):
         raise SetupError("the title must be one line of text without control characters")
     words = " ".join(title.split())
     if not any(character.isalnum() for character in words):
@@ -148,21 +149,18 @@ def template(number: str, title: str, scope: Sequence[str], depends_on: Sequence
 """
 
 
-def refuse(path: Path, text: str, scope: Sequence[str]) -> None:
-    """Raise SetupError when the parser would refuse the file, or read its scope as something else."""
-    task = parse(path, text.encode())
-    problems = [problem for problem in task.problems if not problem.hint]
+def checked_scope(entry: str) -> str:
+    """`entry` as the template can hold it. Raises SetupError for what would end its back-ticks or its line."""
+    if "`" in entry or len(entry.splitlines()) > 1:
+        raise SetupError(f"--scope {entry}: give one path, without back-ticks or line breaks")
+    return entry
+
+
+def refuse(path: Path, text: str) -> None:
+    """Raise SetupError when the parser would refuse the file."""
+    problems = [problem.message for problem in parse(path, text.encode()).problems if not problem.hint]
     if problems:
-        raise SetupError(f"{path.stem}: {'; '.join(map(_words, problems))}")
-    read = [entry.pattern for entry in task.scope]
-    if scope and read != list(scope):
-        raise SetupError(
-            f"--scope: {', '.join(scope)} would be read as {', '.join(read)}; write the entries by hand"
-        )
-
-
-def _words(problem: Problem) -> str:
-    return problem.message
+        raise SetupError(f"{path.stem}: {'; '.join(problems)}")
 
 
 def write(queue: Queue, path: Path, text: str) -> None:

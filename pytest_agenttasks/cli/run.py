@@ -17,7 +17,7 @@ from ..repository import discover
 from .new import DEFAULT_QUEUE
 
 CONFTEST_VARIABLE = "AGENTTASKS_CONFTEST"
-"""Names the queue's conftest.py. A variable: it has to reach xdist's workers before their options do."""
+"""Names the queue's conftest.py. A variable: the file is read before options are, for it may add some."""
 
 OPTION = "--agent-tasks"
 PLUGINS = (

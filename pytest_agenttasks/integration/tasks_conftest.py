@@ -18,14 +18,8 @@ from ..cli.run import CONFTEST_VARIABLE
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """In the runner: early enough for the file to add options."""
+    """Early enough for the file to add options; xdist's workers come here too."""
     register(early_config)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """In xdist's workers, which import plugins after the hook above."""
-    register(config)
 
 
 def register(config: pytest.Config) -> None:

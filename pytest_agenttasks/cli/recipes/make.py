@@ -14,7 +14,7 @@ TARGETS = {
     "typecheck": ("typecheck", "type-check"),
     "tests": ("test", "tests", "check"),
 }
-_RULE = re.compile(r"^(?P<targets>[^\s:#=.][^:#=\n]*)::?(?![:=])", re.M)
+_RULE = re.compile(r"^(?P<targets>[^\s:#=][^:#=\n]*)::?(?![:=])", re.M)
 
 
 def make(folder: Path, machine: Machine, others: Sequence[Recipe]) -> Recipe | None:

@@ -90,8 +90,7 @@ def read_project(folder: Path) -> Project | None:
     required = set(_names(texts(table(toml, "project").get("dependencies"))))
     required |= set(table(toml, "tool", "poetry", "dependencies")) - {"python"}
     for name in requirements:
-        lines = (text_of(folder / name) or "").splitlines()
-        required |= _names(line for line in lines if not line.lstrip().startswith(("#", "-")))
+        required |= _names((text_of(folder / name) or "").splitlines())
     groups = {name: _names(texts(listed)) for name, listed in table(toml, "dependency-groups").items()}
     for name, inner in table(toml, "tool", "poetry", "group").items():
         groups[name] = frozenset(table(inner, "dependencies"))
