@@ -117,11 +117,11 @@ def test_schema_prints_json() -> None:
     assert json.loads(done.stdout)["$defs"]["Settings"]["properties"]["gates"]
 
 
-@pytest.mark.parametrize("args", [("schema",), ("--version",)], ids=["long", "short"])
-def test_a_reader_that_goes_away_is_no_traceback(args: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("verb", ["schema", "lint"], ids=["long", "short"])
+def test_a_reader_that_goes_away_is_no_traceback(repository: UserRepository, verb: str) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    done = command(*args, capture_output=False, stdout=write_end, stderr=subprocess.PIPE)
+    done = command(verb, cwd=repository.path, capture_output=False, stdout=write_end, stderr=subprocess.PIPE)
     os.close(write_end)
     assert done.returncode == 141
     assert done.stderr == ""

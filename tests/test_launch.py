@@ -85,7 +85,8 @@ def test_the_program_starts_clean(run: Runner) -> None:
     zero, one, two, session, blocked, ignored, *core, pid = (run.folder / "out").read_text().splitlines()
     assert [zero, one, two] == ["0", "1", "2"]
     assert int(blocked.split()[1], 16) == 0
-    assert int(ignored.split()[1], 16) == 0
+    # 32 and 33 are the C library's own; no program can reset them.
+    assert int(ignored.split()[1], 16) & ~(0b11 << 31) == 0
     assert session.split()[-1] == pid
     assert core == ["0", "0"]
 
