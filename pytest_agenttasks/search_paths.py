@@ -93,6 +93,6 @@ def _import_path(python: str) -> tuple[str, ...]:
     asked = subprocess.run(
         [python, "-c", _ASK],
         capture_output=True, encoding="utf-8", errors="surrogateescape", check=False, cwd="/", stdin=subprocess.DEVNULL,
-        env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
+        env={**{k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     return tuple(line for line in asked.stdout.splitlines() if line)

@@ -308,6 +308,7 @@ def test_a_setup_that_fails_on_the_base_stops_the_run_with_the_end_of_its_output
         assert log.read_text().startswith("1\n2\n")
 
 
+@pytest.mark.xfail(strict=True, reason="a session does not start afresh yet")
 def test_a_setup_that_fails_on_the_attempt_is_its_failure_and_the_next_session_can_mend_it(
     with_lock: UserRepository,
 ) -> None:
@@ -356,6 +357,7 @@ def test_a_lock_file_that_setup_rewrites_is_put_back(with_lock: UserRepository) 
     ]
 
 
+@pytest.mark.xfail(strict=True, reason="setup runs before the git of the place is there")
 def test_setup_sees_history_and_tags(with_lock: UserRepository) -> None:
     with_lock.git("tag", "v1")
     with opened(

@@ -47,6 +47,7 @@ def test_no_option_of_the_project_chooses_orders_or_cuts_short(project: Project)
                 "    parser.addoption('--env')\n"
                 "raise RuntimeError('a task may change this file: the runner must not import it')\n"
             ),
+            "conftest.py": "import warnings\n\ndef pytest_agenttasks_event():\n    warnings.warn('outdated')\n",
             "tasks/__init__.py": "raise RuntimeError('nor any package around the queue')\n",
             "test_own.py": "raise RuntimeError('nor an ordinary test')\n",
         },
@@ -164,7 +165,7 @@ def test_a_hook_of_the_project_that_fails_stops_the_run_before_more_is_spent(pro
         project,
         f"addopts = {QUIET_PLUGINS}",
         **{
-            "tasks/conftest.py": "def pytest_agenttasks_check_changes(task, changes):\n    raise ValueError('no such rule')\n"
+            "tasks/conftest.py": "def pytest_agenttasks_check_changes():\n    raise ValueError('no such rule')\n"
         },
     )
     project.task("001-first")
@@ -195,7 +196,7 @@ def test_without_the_option_nothing_is_imported_or_changed(project: Project) -> 
             "test_own.py": (
                 "import sys\n\n"
                 "def test_this():\n"
-                "    heavy = {'pytest_agenttasks.settings', 'pytest_agenttasks.integration', 'msgspec', 'git', 'markdown_it'}\n"
+                "    heavy = {'pytest_agenttasks.settings', 'pytest_agenttasks.integration', 'msgspec', 'git'}\n"
                 "    assert 'pytest_agenttasks.plugin' in sys.modules\n"
                 "    assert not heavy & set(sys.modules)\n\n"
                 "def test_that():\n"

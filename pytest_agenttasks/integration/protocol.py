@@ -88,10 +88,9 @@ class Protocol:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         if session.config.option.collectonly or not session.items or session.testsfailed:
             return (yield)
-        with ExitStack() as stack:
+        with _warnings_are_no_errors(), ExitStack() as stack:
             try:
-                with _warnings_are_no_errors():
-                    self._start(session, stack)
+                self._start(session, stack)
             except SetupError as error:
                 raise pytest.UsageError(printable(str(error))) from error
             return (yield)
