@@ -3,72 +3,35 @@
 from __future__ import annotations
 
 import errno
-import os
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 
-import msgspec
-
-from . import gates, guard, landing, retry
-from .agents.contract import AgentResult, AgentWorkspace, Execute, Progress, Prompt
+from . import gates, landing, retry
+from .agents.contract import Progress
+from .attempt_record import Attempt, logs_of, record
+from .base import Base, base_of, memory_of
 from .bookkeeping import commit_message, memory_commit, task_move
-from .checkout import environment, ready
+from .checkout import ready
 from .dependencies import SetupFailed
-from .durations import format_duration
 from .git import GitError
-from .journal import Abandoned, AttemptEnded, AttemptStarted, AttemptStored, Landed, Passed, ProgramStarted
+from .inspection import inspect
+from .journal import Abandoned, AttemptStarted, Landed, Passed
 from .memory_changes import AgentMemory, agent_changes
 from .outcome import Ended, Kind, Outcome, SetupError
 from .printable import one_line
-from .prompt import build_prompt
 from .queue import move_untracked
 from .repository import is_ancestor
-from .run import Run, agent_environment, memory_of, rules_of
-from .scope import Rules, Verdict, judge
-from .settings import GateSettings
-from .shadow import blob, blob_id, commit, compose, conflicts, diff, keep, patch
-from .supervisor import Finished, StartError, SupervisorLost
-from .survey import leaves
+from .run import Run
+from .scope import judge
+from .session import gates_of, hold_session, store, write_prompt
+from .shadow import blob_id, commit, compose, conflicts, diff
+from .supervisor import SupervisorLost
 from .task import Task
-from .transcript import write_transcript
-from .trees import SYMLINK_MODE, Change
-from .workspace import Place, Snapshot, set_aside, snapshot
+from .trees import Change
+from .workspace import Place
 
-MAX_AGENT_OUTPUT = 1024 * 1024 * 1024
-"""Bytes that one session may print before it is ended."""
 LANDING_TRIES = 5
-
-
-@dataclass
-class Attempt:
-    """What is known of one attempt so far; `outcome` is set when it is over. Times in seconds, money in USD."""
-
-    task: Task
-    number: int
-    seconds: float = 0.0
-    outcome: Outcome | None = None
-    agent: AgentResult | None = None
-    notes: list[str] = field(default_factory=list)
-    verdicts: list[gates.Verdict] = field(default_factory=list)
-    tree: str | None = None
-    dropped: tuple[str, ...] = ()
-
-    @property
-    def stem(self) -> str:
-        return f"attempt-{self.number}"
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """Where an attempt starts: the tip of the branch, its tree, its memory and the rules it sets."""
-
-    commit: str
-    tree: str
-    memory: str | None
-    rules: Rules
 
 
 def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: float | None = None) -> Attempt:
@@ -100,47 +63,28 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
     finally:
         this.seconds = time.monotonic() - begun
         if this.outcome is not None:
-            _record(run, this, this.outcome)
+            record(run, this, this.outcome)
     return this
 
 
 def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: float | None) -> Outcome:
     task = this.task
-    base = _base(run)
+    base = base_of(run)
     start = _start(run, this, failures, base)
     run.journal.write(
         AttemptStarted(task=task.name, attempt=this.number, base=base.commit, task_blob=_text_id(run, task))
     )
     run.events.write("attempt-started", task=task.name, attempt=this.number, base=base.commit)
     where = _workspace(run, start, base)
-    prompt = _prompt(run, this, failures, base, start)
+    prompt = write_prompt(run, this, failures, base, start)
     try:
-        this.agent = _session(run, this, where, base, prompt, timeout)
+        this.agent = hold_session(run, this, where, base, prompt, timeout)
     finally:
-        shot = _store(run, this, where, base)
+        shot = store(run, this, where, base)
     if this.agent.failure is not None:
         raise Ended(this.agent.failure)
-    verdict, memory = _judge(run, this, base, shot)
-    return _land(run, this, base, verdict.allowed, memory)
-
-
-def _base(run: Run) -> Base:
-    if run.repository.branch() != run.branch:
-        raise SetupError(
-            f"{run.repository.top}: the checkout was switched away from `{run.branch.removeprefix('refs/heads/')}` while the "
-            "run was going on; switch back, then start again"
-        )
-    tip = run.repository.tip()
-    tree = run.repository.tree_of(tip)
-    memory = memory_of(run.shadow, tree, run.settings.memory.file)
-    return Base(tip, tree, memory.text, rules_of(run.settings, run.queue, memory, _settings_name(run)))
-
-
-def _settings_name(run: Run) -> str:
-    try:
-        return run.settings_file.resolve().relative_to(run.repository.top.resolve()).as_posix()
-    except ValueError:
-        return "agenttasks.yaml"
+    verdict, memory = inspect(run, this, base, shot)
+    return _land(run, this, base.tree, verdict.allowed, memory)
 
 
 def _start(run: Run, this: Attempt, failures: Sequence[Outcome], base: Base) -> str:
@@ -167,185 +111,26 @@ def _workspace(run: Run, start: str, base: Base) -> Place:
         ) from failed
 
 
-def _prompt(run: Run, this: Attempt, failures: Sequence[Outcome], base: Base, start: str) -> Prompt:
-    task = this.task
-    file = _logs(run, task) / f"{this.stem}.prompt.md"
-
-    def text(additions: Sequence[str]) -> str:
-        return build_prompt(
-            task,
-            attempt=run.journal.history.charged.get(task.name, 0) + 1,
-            max_attempts=task.front.max_attempts or run.settings.max_attempts,
-            scope_lines=[entry.pattern for entry in task.scope],
-            protected=base.rules.protected,
-            memory_file=base.rules.memory_file if base.memory is not None else None,
-            gates=_gates(run, task),
-            failures=failures,
-            starts_from_attempt=start != base.tree,
-            additions=additions,
-        )
-
-    additions = run.extensions.prompt(task, Prompt(text(()), file))
-    prompt = Prompt(text(additions), file)
-    file.write_text(prompt.text, encoding="utf-8", errors="backslashreplace")
-    return prompt
-
-
-def _session(
-    run: Run, this: Attempt, where: Place, base: Base, prompt: Prompt, timeout: float | None
-) -> AgentResult:
-    """One session of the agent; when it returns no process of it is alive."""
-    settings, front = run.settings.agent, this.task.front
-    limit = min(front.timeout or settings.timeout, timeout or float("inf"))
-    found = environment(
-        run.repository, where, os.environ, passed=agent_environment(run.settings), extra=settings.env
-    )
-    rules_file = _logs(run, this.task) / f"{this.stem}.guard.json"
-    guard.write_rules(
-        rules_file, workspace=where.path, tmp=where.tmp, scope=this.task.scope, allow_tests=front.allow_tests,
-        rules=base.rules,
-    )  # fmt: skip
-    workspace = AgentWorkspace(
-        path=where.path,
-        environment=found.variables,
-        agent=settings,
-        logs=_logs(run, this.task),
-        stem=this.stem,
-        attempt=this.number,
-        timeout=limit,
-        stall_timeout=settings.stall_timeout,
-        max_turns=front.max_turns or settings.max_turns,
-        model=front.model or settings.model,
-        budget_usd=front.budget_usd or settings.budget_usd,
-        execute=_executor(run, where, found.variables, limit),
-        progress=lambda progress: run.progress(this.task.name, progress),
-        guard=rules_file,
-    )
-    run.progress(this.task.name, Progress(step="starting"))
-    try:
-        result = run.extensions.run_agent(this.task, workspace, prompt)
-    except StartError as error:
-        raise SetupError(f"agent `{settings.name}` cannot be started: {error}") from error
-    if result is None:
-        raise SetupError(
-            f"no agent named `{settings.name}`: use claude, command or replay, or install the plugin that registers it"
-        )
-    this.notes.extend(result.notes)
-    return result
-
-
-def _executor(run: Run, where: Place, variables: Mapping[str, str], limit: float) -> Execute:
-    def started(pid: int, when: float) -> None:
-        run.journal.write(ProgramStarted(pid=pid, started=when))
-
-    def execute(
-        argv: Sequence[str],
-        *,
-        stdout: Path,
-        stderr: Path | None = None,
-        stdin: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        poll: Callable[[], str | None] | None = None,
-    ) -> Finished:
-        return run.supervisor.run(
-            argv,
-            cwd=where.path,
-            env=variables if env is None else env,
-            stdout=stdout,
-            stderr=stderr,
-            stdin=stdin,
-            timeout=limit,
-            max_output=MAX_AGENT_OUTPUT,
-            poll=poll,
-            started=started,
-        )
-
-    return execute
-
-
-def _store(run: Run, this: Attempt, where: Place, base: Base) -> Snapshot:
-    """Keep what the session left, before anything else is done with it; what git cannot hold keeps its workspace."""
-    with landing.uninterrupted():
-        shot = snapshot(run.shadow, where, base.tree, run.provider.kept(where))
-        this.tree = shot.tree
-        ref = f"refs/attempts/{this.task.name}/{this.number}"
-        keep(run.shadow, ref, shot.tree)
-        run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree))
-        (_logs(run, this.task) / f"{this.stem}.diff").write_bytes(patch(run.shadow, base.tree, shot.tree))
-        if shot.oddities:
-            place = set_aside(where, f"{this.task.name}.{this.number}")
-            this.notes.append(f"not everything could be stored; the whole workspace is kept in {place}")
-        if shot.left_over:
-            names = ", ".join(path.decode("utf-8", "backslashreplace") for path in shot.left_over[:10])
-            this.notes.append(f"ignored files left out: {names}")
-    return shot
-
-
-def _judge(run: Run, this: Attempt, base: Base, shot: Snapshot) -> tuple[Verdict, AgentMemory | None]:
-    """The scope verdict, before anything that the agent wrote is executed. Raises Ended for any violation."""
-    task = this.task
-    changes = diff(run.shadow, base.tree, shot.tree)
-    verdict = judge(task.scope, task.front.allow_tests, base.rules, changes)
-    this.dropped = tuple(change.name for change in verdict.dropped)
-    refused = [(v.change.name, f"{v.change.verb}: {v.reason}") for v in verdict.violations]
-    refused += [(oddity.name, oddity.reason) for oddity in shot.oddities]
-    refused += [
-        (change.name, "symbolic link that leaves the repository")
-        for change in verdict.allowed
-        if change.new_mode == SYMLINK_MODE and leaves(change.path, blob(run.shadow, change.new_object))
-    ]
-    memory = None
-    if verdict.memory is not None:
-        memory, reasons = _judge_memory(run, base, verdict.memory)
-        refused += [(verdict.memory.name, reason) for reason in reasons]
-    refused += [(task.name, reason) for reason in run.extensions.check_changes(task, verdict.allowed)]
-    if refused:
-        first = ", ".join(name for name, _ in refused[:3]) + (f" and {len(refused) - 3} more" if len(refused) > 3 else "")
-        raise Ended(
-            Outcome(
-                Kind.SCOPE,
-                f"{len(refused)} change{'s' * (len(refused) > 1)} out of scope: {first}",
-                evidence="\n".join(f"{name}: {reason}" for name, reason in refused[:200]),
-                paths=tuple(name for name, _ in refused),
-                log=str(_logs(run, task) / f"{this.stem}.diff"),
-            )
-        )
-    if not verdict.allowed and not task.front.allow_no_change:
-        raise Ended(Outcome(Kind.AGENT, "no change: the session ended without changing a file in scope"))
-    return verdict, memory
-
-
-def _judge_memory(run: Run, base: Base, change: Change) -> tuple[AgentMemory | None, tuple[str, ...]]:
-    if base.memory is None or change.added:
-        return None, ("added: not in Files in Scope",)
-    if change.deleted or change.new_mode != change.old_mode:
-        return None, (f"{change.verb}: only additions to it are allowed",)
-    try:
-        text = blob(run.shadow, change.new_object).decode("utf-8")
-    except UnicodeDecodeError:
-        return None, ("modified: no longer UTF-8",)
-    judged = agent_changes(base.memory, text)
-    return judged, judged.violations
-
-
-def _land(run: Run, this: Attempt, base: Base, changes: Sequence[Change], memory: AgentMemory | None) -> Outcome:
+def _land(
+    run: Run, this: Attempt, base_tree: str, changes: Sequence[Change], memory: AgentMemory | None
+) -> Outcome:
     """Compose on the tip, gate exactly that tree, and move the branch to it; again when the branch has moved."""
     task = this.task
     for _ in range(LANDING_TRIES):
         _refuse_edited(run, task)
         tip = run.repository.tip()
         tip_tree = run.repository.tree_of(tip)
-        clash = conflicts(run.shadow, base.tree, tip_tree, changes)
+        clash = conflicts(run.shadow, base_tree, tip_tree, changes)
         if clash:
             names = ", ".join(path.decode("utf-8", "backslashreplace") for path in clash[:10])
             raise Ended(Outcome(Kind.MOVED, f"the branch has changed the same files meanwhile: {names}"))
         candidate = compose(run.shadow, tip_tree, [*changes, *task_move(run, tip_tree, task, "done")])
-        wanted = _gates(run, task)
+        wanted = gates_of(run, task)
         done = commit(run.shadow, candidate, tip, commit_message(run, this, [gate.name for gate in wanted]))
         run.progress(task.name, Progress(step="gates"))
-        this.verdicts = gates.check(run, wanted, candidate, done, _logs(run, task), this.stem)
+        this.verdicts = gates.check(run, wanted, candidate, done, logs_of(run, task), this.stem)
         if not this.verdicts[-1].passed:
-            raise Ended(gates.refuse_red(run, wanted, this.verdicts[-1], tip, _logs(run, task), this.stem))
+            raise Ended(gates.refuse_red(run, wanted, this.verdicts[-1], tip, logs_of(run, task), this.stem))
         new = memory_commit(run, done, landed=[task], memory=memory, without=task.name)
         gates.inherit(run, run.settings.gates, candidate, run.repository_tree(new))
         passed = Passed(
@@ -404,9 +189,25 @@ def _resume(run: Run, this: Attempt) -> Outcome | None:
         run.events.write("landing-resumed", task=this.task.name, commit=passed.commit)
         if passed.old == tip and _advance(run, passed):
             return _landed(run, passed)
+        try:
+            return _land(run, this, run.repository_tree(passed.old), *_verified(run, passed))
+        except Ended as ended:
+            if ended.outcome.kind not in (Kind.MOVED, Kind.GATE):
+                raise
     run.journal.write(Abandoned(task=this.task.name, attempt=passed.attempt))
     this.number = run.journal.history.attempts.get(this.task.name, 0) + 1
     return None
+
+
+def _verified(run: Run, passed: Passed) -> tuple[list[Change], AgentMemory | None]:
+    """The changes of a verified result, and its additions to the memory file."""
+    own = f"{run.queue.relative}/".encode()
+    changes = [change for change in diff(run.shadow, passed.old, passed.commit) if not change.path.startswith(own)]
+    before, after = (
+        memory_of(run.shadow, run.repository_tree(commit), run.settings.memory.file).text
+        for commit in (passed.commit, passed.new)
+    )
+    return changes, agent_changes(before, after) if before is not None and after is not None else None
 
 
 def _refuse_edited(run: Run, task: Task) -> None:
@@ -419,19 +220,8 @@ def _refuse_edited(run: Run, task: Task) -> None:
         raise Ended(Outcome(Kind.MOVED, "the task file was edited while the task ran; it runs again with its new text"))
 
 
-def _gates(run: Run, task: Task) -> list[GateSettings]:
-    chosen = [*run.settings.gates, *task.front.gates]
-    return [*chosen, *run.extensions.gates(task, tuple(chosen))]
-
-
 def _text_id(run: Run, task: Task) -> str:
     return blob_id(task.data, run.repository.object_format)
-
-
-def _logs(run: Run, task: Task) -> Path:
-    folder = run.queue.logs / task.name
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _broken(error: Exception) -> Outcome:
@@ -444,56 +234,3 @@ def _broken(error: Exception) -> Outcome:
     )
 
 
-def _record(run: Run, this: Attempt, outcome: Outcome) -> None:
-    """The attempt's end, in the journal, the event log and its folder."""
-    agent = this.agent or AgentResult()
-    run.journal.write(
-        AttemptEnded(
-            task=this.task.name,
-            attempt=this.number,
-            kind=outcome.kind,
-            summary=one_line(outcome.summary),
-            seconds=round(this.seconds, 3),
-            cost_usd=agent.cost_usd,
-            turns=agent.turns,
-            session=agent.session,
-        )
-    )
-    run.events.write(
-        "attempt-ended", task=this.task.name, attempt=this.number, outcome=outcome.kind.value, summary=outcome.summary,
-        took=format_duration(this.seconds), cost_usd=agent.cost_usd, commit=outcome.commit,
-    )  # fmt: skip
-    folder = _logs(run, this.task)
-    stream = folder / f"{this.stem}.jsonl"
-    if stream.exists():
-        write_transcript(stream, folder / f"{this.stem}.transcript.md", f"{this.task.name}, attempt {this.number}")
-    document = {
-        "task": this.task.name,
-        "attempt": this.number,
-        "outcome": outcome.kind.value,
-        "summary": outcome.summary,
-        "evidence": outcome.evidence,
-        "paths": list(outcome.paths),
-        "commit": outcome.commit,
-        "seconds": round(this.seconds, 3),
-        "cost_usd": agent.cost_usd,
-        "turns": agent.turns,
-        "session": agent.session,
-        "denials": list(agent.denials),
-        "notes": this.notes,
-        "dropped": list(this.dropped),
-        "gates": [{"name": v.gate, "passed": v.passed, "seconds": v.seconds, "log": v.log} for v in this.verdicts],
-    }
-    text = msgspec.json.format(msgspec.json.encode(_encodable(document)), indent=2)
-    (folder / f"{this.stem}.json").write_bytes(text + b"\n")
-
-
-def _encodable(value: object) -> object:
-    """Text with lone surrogates cannot be encoded: show them as escapes."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, dict):
-        return {key: _encodable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_encodable(item) for item in value]
-    return value

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import gates
+from .base import memory_of
 from .journal import Failed
 from .landing import BranchMoved, InTheWay, advance
 from .memory import Completed, record_completed, update_queue
@@ -17,13 +18,13 @@ from .memory_changes import AgentMemory, merge_additions
 from .outcome import SetupError
 from .printable import one_line
 from .queue import changed_files, free_name, names
-from .run import Run, memory_of
+from .run import Run
 from .shadow import addition, commit, compose, entries, removal, write_blob
 from .task import Task
 from .trees import SYMLINK_MODE, Change
 
 if TYPE_CHECKING:
-    from .attempt import Attempt
+    from .attempt_record import Attempt
 
 TRIES = 5
 

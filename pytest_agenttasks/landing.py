@@ -102,8 +102,8 @@ def uninterrupted() -> Iterator[None]:
     received: list[int] = []
     handlers: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        for number in STOP_SIGNALS:
-            handlers[number] = signal.signal(number, lambda number, _: received.append(number))
+        for stop in STOP_SIGNALS:
+            handlers[stop] = signal.signal(stop, lambda number, _: received.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield

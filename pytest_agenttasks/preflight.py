@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from . import gates, landing, recipe_checks
 from .agents.registry import preflight as agent_preflight
+from .base import memory_of, rules_of
 from .bookkeeping import commit_queue
 from .checkout import environment
 from .git import GitError
@@ -21,8 +22,9 @@ from .journal import RunStarted
 from .orphans import end_orphans
 from .outcome import SetupError
 from .queue import Queue, ensure_folders
-from .repository import Repository, refuse_dirty, refuse_unusable
-from .run import Run, agent_environment, memory_of, rules_of
+from .repository import Repository
+from .repository_checks import refuse_dirty, refuse_unusable
+from .run import Run, agent_environment
 from .workspace import place, state_folder
 
 LOW_DISK = 200 * 1024 * 1024

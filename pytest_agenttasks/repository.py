@@ -1,4 +1,4 @@
-"""The user's repository: where it is, how it is read, and what makes it unusable for a run."""
+"""The user's repository: where it is, and how it is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 from . import git as git_module
 from .git import DEAF, MINIMUM, NO_HOOKS, GitError, git, split
 from .outcome import SetupError
-from .trees import GITLINK_MODE
 
 PINNED = (
     "filter.",
@@ -74,7 +73,11 @@ class Repository:
         return f"{self.top.name}-{digest}"
 
     def git(
-        self, *args: str, stdin: bytes | None = None, accept: tuple[int, ...] = (0,), index: Path | None = None
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        accept: tuple[int, ...] = (0,),
+        index: Path | None = None,
     ) -> bytes:
         environment = self.environment
         if index is not None:
@@ -84,9 +87,18 @@ class Repository:
     def line(self, *args: str) -> str:
         return self.git(*args).decode("utf-8", "surrogateescape").rstrip("\n")
 
+    def read(self, name: str) -> tuple[str, bytes]:
+        """Kind and content of one object. Raises GitError when there is none."""
+        head, _, content = self.git("cat-file", "--batch", stdin=name.encode() + b"\n").partition(b"\n")
+        if not head.endswith(b"%d" % (len(content) - 1)):
+            raise GitError(("git", "cat-file"), 128, head.decode("utf-8", "backslashreplace"))
+        return head.split()[1].decode(), content[:-1]
+
     def branch(self) -> str | None:
         """The checked-out branch as a full ref name, None when HEAD is detached."""
-        name = self.git("symbolic-ref", "-q", "HEAD", accept=(0, 1)).decode("utf-8", "surrogateescape").strip()
+        name = (
+            self.git("symbolic-ref", "-q", "HEAD", accept=(0, 1)).decode("utf-8", "surrogateescape").strip()
+        )
         return name or None
 
     def tip(self) -> str:
@@ -108,7 +120,9 @@ def discover(start: Path) -> Repository:
     if found == (0,):
         raise SetupError("git is not installed or not on PATH; install git 2.39 or newer")
     if found < MINIMUM:
-        raise SetupError(f"git {'.'.join(map(str, found))} is too old; install git {'.'.join(map(str, MINIMUM))} or newer")
+        raise SetupError(
+            f"git {'.'.join(map(str, found))} is too old; install git {'.'.join(map(str, MINIMUM))} or newer"
+        )
     callers = git_module.take_callers_environment()
     own = {k: v for k, v in callers.items() if k.startswith(("GIT_CONFIG", "GIT_AUTHOR", "GIT_COMMITTER"))}
     environment = {**os.environ, **own, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
@@ -123,14 +137,16 @@ def discover(start: Path) -> Repository:
         words = places.stderr.strip()
         if "dubious ownership" in words:
             raise SetupError(f"{start}: git refuses this repository: {words}")
-        raise SetupError(f"{start}: not inside a git checkout; run `git init` and commit, or change into a repository")
+        raise SetupError(
+            f"{start}: not inside a git checkout; run `git init` and commit, or change into a repository"
+        )
     top, git_dir, common_dir, object_format = lines
     raw = _ask(environment, start, "config", "--list", "-z").stdout
     settings: dict[str, str] = {}
     for entry in raw.split("\0")[:-1]:
-        key, _, value = entry.partition("\n")
+        key, with_value, value = entry.partition("\n")
         if key.startswith(PINNED):
-            settings[key] = value
+            settings[key] = value if with_value else "true"
     for key in ("core.excludesfile", "core.attributesfile"):
         if key in settings:
             settings[key] = str(Path(settings[key]).expanduser())
@@ -188,103 +204,6 @@ def _identity(environment: Mapping[str, str], start: Path) -> Identity | None:
     name, _, rest = asked.stdout.rpartition(" <")
     email = rest.partition(">")[0]
     return Identity(name, email) if name and email else None
-
-
-def refuse_unusable(repository: Repository) -> None:
-    """Raise SetupError for a checkout that no run may start from, naming the command that mends it."""
-    branch = repository.branch()
-    tip = repository.tip()
-    top = repository.top
-    if branch is None:
-        raise SetupError(f"{top}: HEAD is detached; check out a branch first: `git switch -c agents/queue`")
-    short = branch.removeprefix("refs/heads/")
-    if short in _default_branches(repository):
-        raise SetupError(
-            f"{top}: nothing lands on the default branch `{short}`; run `agenttasks init` (a worktree on a branch of "
-            "its own), or `git switch -c agents/queue`"
-        )
-    _refuse_second_checkout(repository, branch)
-    if repository.identity is None:
-        raise SetupError(
-            f"{top}: git does not know who commits; run `git config user.name 'Your Name'` and "
-            "`git config user.email you@example.org`"
-        )
-    _refuse_odd_content(repository, tip)
-
-
-def refuse_dirty(repository: Repository, queue: str | None) -> None:
-    """Raise SetupError when tracked files (apart from the queue's) have uncommitted changes."""
-    changed = []
-    for entry in split(repository.git("status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames")):
-        path = entry[3:].decode("utf-8", "backslashreplace")
-        if queue is None or not path.startswith(f"{queue}/"):
-            changed.append(path)
-    if changed:
-        more = f" and {len(changed) - 10} more" if len(changed) > 10 else ""
-        raise SetupError(
-            f"{repository.top}: uncommitted changes in {', '.join(changed[:10])}{more}; commit them, or put them away with "
-            "`git stash` (agents start from the last commit, so they would not see them)"
-        )
-
-
-def _default_branches(repository: Repository) -> set[str]:
-    names = {"main", "master"}
-    listed = repository.line("for-each-ref", "--format=%(refname) %(symref)", "refs/remotes/")
-    for line in listed.splitlines():
-        name, _, target = line.partition(" ")
-        if name.endswith("/HEAD") and target:
-            names.add(target.removeprefix(name.removesuffix("HEAD")))
-    return names
-
-
-def _refuse_second_checkout(repository: Repository, branch: str) -> None:
-    where = []
-    current = ""
-    for field in split(repository.git("worktree", "list", "--porcelain", "-z")):
-        text = field.decode("utf-8", "surrogateescape")
-        if text.startswith("worktree "):
-            current = text.removeprefix("worktree ")
-        elif text == f"branch {branch}":
-            where.append(current)
-    if len(where) > 1:
-        raise SetupError(
-            f"{repository.top}: the branch `{branch.removeprefix('refs/heads/')}` is checked out twice ({', '.join(where)}); "
-            "a landing would leave the other checkout behind: switch one of them to another branch"
-        )
-
-
-def _refuse_odd_content(repository: Repository, tip: str) -> None:
-    top = repository.top
-    if repository.settings.get("core.sparsecheckout") == "true" or (repository.git_dir / "info/sparse-checkout").exists():
-        enabled = repository.git("config", "--bool", "core.sparseCheckout", accept=(0, 1)).strip() == b"true"
-        if enabled:
-            raise SetupError(f"{top}: sparse checkouts are not supported; run `git sparse-checkout disable`")
-    promisors = repository.git("config", "--get-regexp", r"^remote\..*\.promisor$", accept=(0, 1))
-    if promisors and any(
-        line.startswith(b"?")
-        for line in repository.git("rev-list", "--objects", "--missing=print", "--no-walk", tip, accept=(0, 128)).splitlines()
-    ):
-        raise SetupError(
-            f"{top}: a partial clone that lacks files of the last commit; fetch them first: "
-            "`git fetch --refetch --no-filter` (or clone again without --filter)"
-        )
-    modules, attributes = [], []
-    for entry in split(repository.git("ls-tree", "-r", "-z", tip)):
-        head, _, path = entry.partition(b"\t")
-        if head.startswith(GITLINK_MODE.encode()):
-            modules.append(path.decode("utf-8", "backslashreplace"))
-        elif path == b".gitattributes" or path.endswith(b"/.gitattributes"):
-            attributes.append(head.split()[2].decode())
-    if modules:
-        raise SetupError(
-            f"{top}: submodules are not supported ({', '.join(modules[:5])}); run the queue inside the submodule's own "
-            "repository, or on a branch without it"
-        )
-    for blob in attributes:
-        if b"filter=lfs" in repository.git("cat-file", "blob", blob):
-            raise SetupError(
-                f"{top}: Git LFS is not supported (`filter=lfs` in .gitattributes); run the queue on a branch without LFS files"
-            )
 
 
 def is_ancestor(repository: Repository, older: str, newer: str) -> bool:

@@ -14,16 +14,14 @@ from .checkout import environment
 from .dependencies import Provider
 from .eventlog import EventLog
 from .journal import Journal
-from .memory import protected_paths
 from .outcome import SetupError
 from .queue import Queue
 from .repository import Repository
-from .scope import Rules
-from .settings import FILE_NAME, GateSettings, Settings
-from .shadow import Shadow, Store, attempts, blob, entries, prepare
+from .settings import GateSettings, Settings
+from .shadow import Shadow, attempts, prepare
 from .supervisor import Finished, Supervisor
 from .task import Task
-from .trees import SYMLINK_MODE, Change
+from .trees import Change
 from .workspace import Place, tags
 
 
@@ -128,51 +126,6 @@ def open_run(
         tags=tags(repository),
         worker=worker,
         progress=progress,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """The memory file in one commit: the path that holds the text (a link is followed), and the text."""
-
-    path: bytes
-    text: str | None
-
-
-def memory_of(store: Store, tree: str, file: str) -> Memory:
-    """Read the memory file of a tree; `text` is None where there is none."""
-    path = os.fsencode(file)
-    for _ in range(5):
-        found = entries(store, tree, [path]).get(path)
-        if found is None or found[0] == "040000":
-            return Memory(path, None)
-        mode, object_id = found
-        data = blob(store, object_id)
-        if mode != SYMLINK_MODE:
-            try:
-                return Memory(path, data.decode("utf-8"))
-            except UnicodeDecodeError as error:
-                raise SetupError(f"{file}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
-        path = os.path.normpath(os.path.join(os.path.dirname(path), data))
-        if path.startswith((b"/", b"..")):
-            raise SetupError(f"{file}: a link that leaves the repository; make it point to a file in it")
-    raise SetupError(f"{file}: a chain of links; make it a file, or a link to one")
-
-
-def rules_of(run_settings: Settings, queue: Queue, memory: Memory, settings_file: str = FILE_NAME) -> Rules:
-    """What no task may write, as the base commit has it. Raises SetupError for an unusable Do Not Touch list."""
-    listed: tuple[str, ...] = ()
-    if memory.text is not None:
-        listed, problems = protected_paths(memory.text)
-        if problems:
-            raise SetupError(f"{os.fsdecode(memory.path)}: Do Not Touch: {'; '.join(problems)}")
-    return Rules(
-        protected=(*run_settings.protected, *listed),
-        tests=run_settings.tests,
-        queue=queue.relative,
-        memory_file=os.fsdecode(memory.path),
-        settings_file=settings_file,
-        drop=run_settings.drop,
     )
 
 

@@ -6,15 +6,19 @@ alternate; a workspace is only ever its work tree. Attempts live here as refs, o
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from .git import DEAF, GitError, git, split
+from .git import DEAF, GitError, git
+from .objects import TREE_MODE, Entry, ObjectReader, format_tree, read_tree, write_object
+from .objects import Store as Store
+from .objects import blob as blob
+from .objects import blob_id as blob_id
+from .objects import entries as entries
+from .objects import tree_of as tree_of
 from .repository import Repository, write_config
 from .trees import ABSENT_MODE, Change
 
@@ -37,18 +41,24 @@ _FIXED = {
 }
 
 
-class Store(Protocol):
-    """A repository to read objects from: the user's or the private one."""
-
-    def git(self, *args: str) -> bytes: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Shadow:
     """The private repository at `git_dir`, for one user repository."""
 
     git_dir: Path
     repository: Repository
+    _reader: ObjectReader
+
+    def read(self, name: str) -> tuple[str, bytes]:
+        """Kind and content of an object, of the user's too."""
+        return self._reader.read(name)
+
+    def write(self, kind: str, data: bytes) -> str:
+        """Store an object; returns its id."""
+        return write_object(self.git_dir / "objects", kind, data, self.repository.object_format)
+
+    def close(self) -> None:
+        self._reader.close()
 
     def git(
         self,
@@ -82,7 +92,7 @@ def prepare(repository: Repository, excludes: Sequence[str]) -> Shadow:
     The user's filters, line-ending and ignore settings are pinned here, before any agent has run.
     """
     git_dir = repository.home / "shadow.git"
-    shadow = Shadow(git_dir, repository)
+    shadow = Shadow(git_dir, repository, ObjectReader(git_dir, {**DEAF, "GIT_DIR": str(git_dir)}))
     if not (git_dir / "objects").is_dir():
         git_dir.parent.mkdir(parents=True, exist_ok=True)
         git(
@@ -128,13 +138,22 @@ def _read_if_there(file: Path) -> bytes:
 
 
 def diff(shadow: Shadow, old: str, new: str) -> tuple[Change, ...]:
-    """Every path that differs between two trees or commits; a rename is a deletion and an addition."""
-    fields = split(shadow.git("diff-tree", "-r", "-z", "--no-renames", "--no-commit-id", old, new))
+    """Every path that differs between two trees or commits, sorted; a rename is a deletion and an addition."""
+    absent = Entry(ABSENT_MODE, "0" * len(old))
     changes = []
-    for head, path in zip(fields[::2], fields[1::2], strict=True):
-        old_mode, new_mode, old_object, new_object, _ = head.decode("ascii").lstrip(":").split(" ")
-        changes.append(Change(path, old_mode, new_mode, old_object, new_object))
-    return tuple(changes)
+    pending: list[tuple[bytes, str | None, str | None]] = [(b"", old, new)]
+    while pending:
+        folder, *trees = pending.pop()
+        before, after = (read_tree(shadow, tree) for tree in trees)
+        for name in {name for name, _ in before.items() ^ after.items()}:
+            was, now = before.get(name, absent), after.get(name, absent)
+            if TREE_MODE in (was.mode, now.mode):
+                inner = [entry.object_id if entry.mode == TREE_MODE else None for entry in (was, now)]
+                pending.append((folder + name + b"/", inner[0], inner[1]))
+                was, now = (absent if entry.mode == TREE_MODE else entry for entry in (was, now))
+            if was != now:
+                changes.append(Change(folder + name, was.mode, now.mode, was.object_id, now.object_id))
+    return tuple(sorted(changes, key=lambda change: change.path))
 
 
 def patch(shadow: Shadow, old: str, new: str) -> bytes:
@@ -145,51 +164,57 @@ def patch(shadow: Shadow, old: str, new: str) -> bytes:
     )  # fmt: skip
 
 
-def entries(store: Store, tree: str, paths: Iterable[bytes]) -> dict[bytes, tuple[str, str]]:
-    """Mode and object id of those of `paths` that `tree` holds (a folder is 040000)."""
-    wanted = [os.fsdecode(path) for path in paths]
-    if not wanted:
-        return {}
-    found: dict[bytes, tuple[str, str]] = {}
-    for start in range(0, len(wanted), 500):
-        for entry in split(store.git("ls-tree", "-z", tree, "--", *wanted[start : start + 500])):
-            head, _, path = entry.partition(b"\t")
-            mode, _, object_id = head.decode("ascii").split(" ")
-            found[path] = (mode, object_id)
-    return found
-
-
-def blob(store: Store, object_id: str) -> bytes:
-    return store.git("cat-file", "blob", object_id)
-
-
 def write_blob(shadow: Shadow, data: bytes) -> str:
-    return shadow.git("hash-object", "-w", "-t", "blob", "--no-filters", "--stdin", stdin=data).decode().strip()
-
-
-def blob_id(data: bytes, object_format: str) -> str:
-    """The id that git gives these bytes as a file's content."""
-    return hashlib.new(object_format, b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    return shadow.write("blob", data)
 
 
 def compose(shadow: Shadow, tree: str, changes: Sequence[Change]) -> str:
-    """The tree that `tree` becomes with `changes` applied: whole entries are set or removed, nothing is merged."""
-    index = shadow.git_dir / f"compose-{os.getpid()}.index"
-    try:
-        shadow.git("read-tree", tree, index=index)
-        # Removals first: a file may make way for a folder of its name, or the other way round.
-        ordered = sorted(changes, key=lambda change: not change.deleted)
-        lines = b"".join(
-            f"{change.new_mode} {change.new_object}\t".encode() + change.path + b"\0"
-            if not change.deleted
-            else f"0 {change.old_object}\t".encode() + change.path + b"\0"
-            for change in ordered
-        )
-        if lines:
-            shadow.git("update-index", "-z", "--index-info", index=index, stdin=lines)
-        return shadow.git("write-tree", index=index).decode().strip()
-    finally:
-        index.unlink(missing_ok=True)
+    """The tree that `tree` becomes with `changes` applied: whole entries are set or removed, nothing is merged.
+
+    Raises GitError where a path would be a file and a folder.
+    """
+    folders = {b"": read_tree(shadow, tree)}
+    for change in changes:
+        if change.deleted:
+            folder, name = os.path.split(change.path)
+            _folder(shadow, folders, folder).pop(name, None)
+    # A file may make way for a folder of its name, or the other way round.
+    for path in _inner_first(folders):
+        parent, name = os.path.split(path)
+        if not folders[path] and folders[parent].get(name, (None,))[0] == TREE_MODE:
+            del folders[parent][name]
+    for change in changes:
+        if not change.deleted:
+            folder, name = os.path.split(change.path)
+            entries = _folder(shadow, folders, folder)
+            if name in entries and entries[name].mode == TREE_MODE:
+                raise _both(change.path)
+            entries[name] = Entry(change.new_mode, change.new_object)
+    for path in _inner_first(folders):
+        parent, name = os.path.split(path)
+        if folders[path]:
+            if folders[parent].get(name, (TREE_MODE,))[0] != TREE_MODE:
+                raise _both(path)
+            folders[parent][name] = Entry(TREE_MODE, shadow.write("tree", format_tree(folders[path])))
+    return shadow.write("tree", format_tree(folders[b""]))
+
+
+def _folder(shadow: Shadow, folders: dict[bytes, dict[bytes, Entry]], path: bytes) -> dict[bytes, Entry]:
+    """The entries of a folder, read when first asked for; none where there is no folder."""
+    for inner in (*_parents(path), path):
+        if inner not in folders:
+            parent, name = os.path.split(inner)
+            entry = folders[parent].get(name)
+            folders[inner] = read_tree(shadow, entry.object_id if entry and entry.mode == TREE_MODE else None)
+    return folders[path]
+
+
+def _inner_first(folders: Iterable[bytes]) -> list[bytes]:
+    return sorted((path for path in folders if path), key=lambda path: path.count(b"/"), reverse=True)
+
+
+def _both(path: bytes) -> GitError:
+    return GitError(("compose",), 1, f"{path.decode('utf-8', 'backslashreplace')} would be both a file and a folder")
 
 
 def conflicts(shadow: Shadow, base: str, tip: str, changes: Sequence[Change]) -> tuple[bytes, ...]:

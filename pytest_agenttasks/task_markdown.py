@@ -70,16 +70,15 @@ def items(lines: Sequence[str]) -> list[Item]:
         return [Item(at, line[2:].strip(), nested=False) for at, line in enumerate(lines) if line]
     found: list[Item] = []
     tokens = _BLOCKS.parse("\n".join(lines))
-    in_item = False
+    in_list = False
     for at, token in enumerate(tokens):
-        if token.type == "list_item_close" and token.level == 1:
-            in_item = False
+        if token.level == 0:
+            in_list = token.type in ("bullet_list_open", "ordered_list_open")
         if token.type != "list_item_open" or token.map is None:
             continue
         if token.level == 1:
-            in_item = True
             opens_with_text = tokens[at + 1].type == "paragraph_open"
             found.append(Item(token.map[0], tokens[at + 2].content if opens_with_text else "", nested=False))
-        elif in_item:
+        elif in_list:
             found[-1] = replace(found[-1], nested=True)
     return found

@@ -9,8 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from . import gates
+from .base import memory_of, rules_of
 from .repository import Repository
-from .run import Run, memory_of, rules_of
+from .run import Run
 from .scope import judge
 from .shadow import blob, diff, entries
 from .survey import leaves

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pytest_agenttasks import preflight, settings
 from pytest_agenttasks.agents.contract import AgentResult, AgentWorkspace, Prompt
-from pytest_agenttasks.attempt import Attempt, attempt
+from pytest_agenttasks.attempt import attempt
+from pytest_agenttasks.attempt_record import Attempt
 from pytest_agenttasks.outcome import Outcome
 from pytest_agenttasks.queue import open_queue
 from pytest_agenttasks.repository import discover

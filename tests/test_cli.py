@@ -118,7 +118,10 @@ def test_schema_prints_json() -> None:
 
 
 @pytest.mark.parametrize("verb", ["schema", "lint"], ids=["long", "short"])
-def test_a_reader_that_goes_away_is_no_traceback(repository: UserRepository, verb: str) -> None:
+def test_a_reader_that_goes_away_is_no_traceback(
+    repository: UserRepository, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = command(verb, cwd=repository.path, capture_output=False, stdout=write_end, stderr=subprocess.PIPE)

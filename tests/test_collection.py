@@ -18,8 +18,11 @@ Collect = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def collect(project: Project, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Collect:
+def collect(
+    project: Project, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> Collect:
     """Runs `pytest --collect-only -q ARGS` in this process, from the project's top or `cwd`: exit status, output."""
+    monkeypatch.setenv("HOME", str(home))
 
     def run(*args: str, cwd: Path | None = None) -> tuple[int, str]:
         monkeypatch.chdir(cwd or project.path)
@@ -103,19 +106,17 @@ def test_ids_are_the_same_from_a_subfolder_from_outside_and_through_links(
     elsewhere.mkdir()
     link = tmp_path / "link"
     link.symlink_to(three.path)
-    expected = ["tasks/pending/001-keys.md::001-keys"]
-    id_ = expected[0]
     for cwd, queue in (
         (three.path / "src", "../tasks/pending"),
         (three.path / "tasks/pending", "."),
-        (elsewhere, str(three.path / "tasks/pending")),
-        (elsewhere, str(link / "tasks/pending")),
+        (elsewhere, f"{three.path}/tasks/pending"),
+        (elsewhere, f"{link}/tasks/pending"),
         (link, "tasks/pending"),
     ):
-        status, output = collect("--agent-tasks", queue, "-k", "keys", cwd=cwd)
-        assert (status, ids(output)) == (0, expected), (cwd, output)
-        status, output = collect("--agent-tasks", queue, id_, cwd=cwd)
-        assert (status, ids(output)) == (0, expected), (cwd, output)
+        for arguments in (("-k", "keys"), ("tasks/pending/001-keys.md::001-keys",)):
+            status, output = collect(f"--agent-tasks={queue}", *arguments, cwd=cwd)
+            assert (status, ids(output)) == (0, ["tasks/pending/001-keys.md::001-keys"]), (cwd, output)
+    assert collect("--agent-tasks", f"{three.path}/tasks/pending", "--rootdir", "..", cwd=elsewhere)[0] == 0
 
 
 def test_collecting_says_what_is_wrong_with_the_chosen_tasks(project: Project, collect: Collect) -> None:
@@ -143,7 +144,14 @@ def test_an_empty_choice_is_said_in_words(project: Project, collect: Collect) ->
 
 def test_a_queue_of_a_package_in_a_monorepo(project: Project) -> None:
     repository = project.repository
-    repository.commit("package", **{"packages/a/src/x.txt": "x\n", "packages/a/pytest.ini": "[pytest]\n"})
+    repository.commit(
+        "package",
+        **{
+            "packages/a/src/x.txt": "x\n",
+            "packages/a/pytest.ini": "[pytest]\n",
+            "packages/a/tasks/pending/.gitkeep": "",
+        },
+    )
     project.agent('echo "in $PWD" >> ../../../seen; echo y >> packages/a/src/x.txt')
     repository.write("packages/a/tasks/pending/001-first.md", task_text("First", ("packages/a/src/x.txt",)))
     repository.write("packages/a/tasks/pending/002-second.md", task_text("Second", ("src/x.txt",)))
@@ -163,11 +171,21 @@ def test_files_that_are_no_proper_task_are_refused_moved_and_overwrite_nothing(p
     project.agent('echo "$AGENTTASKS_TASK" >> src/a.txt')
     pending, failed = project.path / "tasks/pending", project.path / "tasks/failed"
     good = task_text().encode()
-    contents = {
-        b"has space": good, "ünïcode".encode(): good, b"new\nline\x1b[31m": good, b"not-utf8-\xff": good, b"two..dots": good,
-        b"a.lock": good, b"-dash": good, b"n" * 120: good, b"done-before": good, b"failed-before": good, b"latin1": b"# \xe4\n",
-        b"big": b"# Big\n" + b"x" * 10_000_000, b"no-scope": b"# Nothing\n", b"windows": b"\xef\xbb\xbf" + good.replace(b"\n", b"\r\n"),
-    }  # fmt: skip
+    bad = dict.fromkeys(
+        (
+            b"has space",
+            "ünïcode".encode(),
+            b"new\nline\x1b[31m",
+            b"two..dots",
+            b"a.lock",
+            b"-dash",
+            b"n" * 120,
+        ),
+        good,
+    )
+    bad |= {b"done-before": good, b"failed-before": good, b"latin1": b"# \xe4\n", b"no-scope": b"# Nothing\n"}
+    bad |= {b"big": b"# Big\n" + b"x" * 10_000_000}
+    contents = bad | {b"windows": b"\xef\xbb\xbf" + good.replace(b"\n", b"\r\n")}
     for name, data in contents.items():
         Path(os.fsdecode(os.fsencode(pending) + b"/" + name + b".md")).write_bytes(data)
     (pending / "link.md").symlink_to("../../src/b.txt")
@@ -176,17 +194,15 @@ def test_files_that_are_no_proper_task_are_refused_moved_and_overwrite_nothing(p
     )
     before = project.repository.head()
     result = project.run("-v", "-o", "junit_family=xunit1")
-    bad = [*contents, b"link"]
-    bad.remove(b"windows")
     assert result.status == 1, result.output
-    assert sorted(result.outcomes.values()) == ["landed"] + ["refused"] * len(bad), result.output
+    assert sorted(result.outcomes.values()) == ["landed"] + ["refused"] * (len(bad) + 1), result.output
     assert result.outcomes["windows"] == "landed"
     assert project.repository.read("src/a.txt") == "a\nwindows\n", "nothing else was attempted"
     assert project.where("windows") == ["done"]
     left = {os.fsencode(name) for name in os.listdir(pending)}
     assert left == {b".gitkeep"}
     moved = {os.fsencode(name) for name in os.listdir(failed)} - {b".gitkeep"}
-    expected = {name + b".md" for name in bad} | {b"failed-before.2.md"}
+    expected = {name + b".md" for name in (*bad, b"link")} | {b"failed-before.2.md"}
     assert moved == expected
     assert (failed / "failed-before.md").read_text() == "# Failed\n"
     assert (failed / "link.md").is_symlink()
@@ -194,6 +210,15 @@ def test_files_that_are_no_proper_task_are_refused_moved_and_overwrite_nothing(p
     assert "tasks/pending/new\\nline.md::new\\nline" in result.output
     changed = set(project.repository.git("diff", "--name-only", before, "HEAD").splitlines())
     assert not {path for path in changed if not path.strip('"').startswith("tasks/")} - {"src/a.txt"}
+
+
+def test_a_name_that_is_not_utf8_is_refused_too(project: Project) -> None:
+    name = os.fsdecode(b"not-utf8-\xff.md")
+    (project.path / "tasks/pending" / name).write_text(task_text())
+    result = project.run("-o", "junit_family=xunit1")
+    assert result.outcomes == {"not-utf8-\\udcff": "refused"}, result.output
+    assert result.status == 1
+    assert name in os.listdir(project.path / "tasks/failed")
 
 
 def test_last_failed_tasks_run_again_once_they_are_pending_again(project: Project, collect: Collect) -> None:

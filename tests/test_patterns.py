@@ -17,6 +17,9 @@ from pytest_agenttasks.patterns import PatternSet, elements, fold, literal_folde
 NAMES = ["a", "b", "ab", "ba", "a.b"]
 PATHS = ["/".join(parts) for depth in (1, 2, 3) for parts in itertools.product(NAMES, repeat=depth)]
 
+INVISIBLE = "\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u206a\u206b\u206c\u206d\u206e\u206f\ufeff"
+"""What HFS+ ignores in names."""
+
 _name_glob = st.one_of(
     st.sampled_from(
         [*NAMES, "*", "?", "a*", "*b", "a?", "?*", "*.b", "[ab]", "[ab]*", "*[!a]", "[a-b]b", "a*b*"]
@@ -101,6 +104,9 @@ def test_meeting_is_exact_for_paths_and_folders(a: str, b: str, a_end: str, b_en
         ("src/[ab].py", "src/[cd].py"),
         ("src/?.py", "src/ab.py"),
         ("src/*/x.py", "src/x.py"),
+        ("[a-c].py", "d.py"),
+        ("[!a].py", "a.py"),
+        ("a/*b/c", "a/bx/c"),
         ("./*.md", "docs/*.md"),
         ("app/[id]/page.tsx", "app/[slug]/page.tsx"),
         ("src/", "src"),
@@ -123,6 +129,12 @@ def test_patterns_that_share_nothing_do_not_meet(a: str, b: str) -> None:
         ("caf\u00e9/", "cafe\u0301/x"),
         ("src/[a-z]*.py", "src/x.py"),
         ("src/*", "src/core/billing/"),
+        ("?.py", "[ab].py"),
+        ("[ab].py", "[bc].py"),
+        ("[a-c].py", "[b].py"),
+        ("[!a].py", "[ab].py"),
+        ("[a-c].py", "b.py"),
+        ("[+-9]x", "5x"),
     ],
 )
 def test_patterns_that_can_share_a_path_meet(a: str, b: str) -> None:
@@ -198,9 +210,7 @@ def test_a_set_covers_what_one_of_its_patterns_covers(several: list[str], below:
         assert together.which(path) == (each[0] if each else None)
 
 
-@pytest.mark.parametrize(
-    "twin", [".GIT", ".git\u200c", ".\u200dgit", "\ufeff.git", ".G\u0131T".replace("\u0131", "i")]
-)
+@pytest.mark.parametrize("twin", [".GIT", ".gi\u0054", *(f".g{char}it" for char in INVISIBLE), "\ufeff.git"])
 def test_folding_sees_through_what_file_systems_ignore(twin: str) -> None:
     assert fold(twin) == ".git"
 

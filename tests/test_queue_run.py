@@ -265,3 +265,22 @@ def test_an_agent_that_kills_its_supervisor_gains_nothing_by_it(project: Project
     assert result.outcomes == {"001-killer": "agent", "002-fine": "landed"}, result.output
     assert "supervises the session was killed" in result.output
     assert project.repository.read("src/a.txt") == "a\n"
+
+
+def test_a_verified_result_lands_on_a_branch_that_went_on_elsewhere(project: Project) -> None:
+    project.repository.commit("memory", **{"CLAUDE.md": "# M\n\n## Known Issues\n\n## Completed Tasks Log\n"})
+    project.agent(
+        f"echo x >> src/a.txt; sed -i 's/^## Known Issues$/&\\n- seen/' CLAUDE.md; echo mine >> {project.path}/src/a.txt"
+    )
+    project.task("001-first")
+    assert project.run().outcomes == {"001-first": "checkout"}
+    project.repository.git("checkout", "src/a.txt")
+    project.repository.commit("mine", **{"src/b.txt": "mine\n"})
+    project.agent("exit 1")
+    result = project.run()
+    assert result.outcomes == {"001-first": "landed"}, result.output
+    assert project.repository.read("src/a.txt") == "a\nx\n"
+    assert project.repository.read("src/b.txt") == "mine\n"
+    text = project.repository.read("CLAUDE.md")
+    assert "- seen" in text
+    assert text.count("001-first:") == 1

@@ -149,6 +149,11 @@ def test_underlined_and_indented_headings_count() -> None:
     ]
 
 
+def test_a_section_begins_after_its_heading() -> None:
+    for more in ([], ["```", "```"]):
+        assert headings(["# T", "## S", *more]) == [Heading(1, "T", 0, 1), Heading(2, "S", 1, 2)]
+
+
 @pytest.mark.parametrize(
     "lines",
     [
@@ -175,6 +180,8 @@ def test_items_of_all_lists_are_found_with_their_lines() -> None:
 def test_an_item_that_holds_a_list_is_nested() -> None:
     assert items(["- a", "  - b", "- c"]) == [Item(0, "a", nested=True), Item(2, "c", nested=False)]
     assert items(["- - b"]) == [Item(0, "", nested=True)]
+    assert items(["- a", "", "text", "", "> - quoted"]) == [Item(0, "a", nested=False)]
+    assert items(["1. a", "   - b"]) == [Item(0, "a", nested=True)]
     assert items(["- a", "", "> - quoted"]) == [Item(0, "a", nested=False)]
 
 

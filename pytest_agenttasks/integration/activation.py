@@ -98,7 +98,7 @@ def _overrides(config: pytest.Config) -> dict[str, object]:
         try:
             settings_module.load(Path(os.devnull), {key: given[key]})
         except SetupError as error:
-            reason = str(error).removeprefix("command line: ").removeprefix(f"{key}: ")
+            reason = str(error).removeprefix("command line: ").removeprefix(f"`{key}`: ")
             raise SetupError(f"{flag} {text}: {reason}") from error
     if "wait" not in given and os.environ.get("CI"):
         given["wait"] = 0

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from .. import attempt as attempt_module
+from ..attempt_record import Attempt
+from ..base import memory_of, rules_of
 from ..bookkeeping import commit_queue, give_up
-from ..git import GitError, split
+from ..git import split
 from ..lint import lint
 from ..outcome import Kind, Outcome, SetupError
 from ..plan import order
@@ -21,7 +23,7 @@ from ..printable import one_line, printable
 from ..queue import Queue, names, task_files
 from ..repository import Repository
 from ..retry import Decision, Final, Standing, decide
-from ..run import Run, memory_of, rules_of
+from ..run import Run
 from ..settings import Settings
 from ..summary import Row
 from ..task import Task, read
@@ -35,7 +37,7 @@ class Progress:
     task: Task
     outcomes: list[Outcome] = field(default_factory=list)
     begun: int = 0
-    attempts: list[attempt_module.Attempt] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
     charged: list[Outcome] = field(default_factory=list)
     free: int = 0
     waited: float = 0.0
@@ -208,7 +210,7 @@ class QueueSession:
         typed = getattr(self.config.option, "timeout", None)
         return float(typed) if typed else None
 
-    def _count(self, this: attempt_module.Attempt) -> None:
+    def _count(self, this: Attempt) -> None:
         if this.agent is not None:
             self.sessions += 1
             self.spent += this.agent.cost_usd or 0.0
@@ -241,7 +243,7 @@ class QueueSession:
         if isinstance(decision, Final) and decision.give_up:
             try:
                 note = give_up(run, item.task)
-            except (OSError, GitError) as error:
+            except Exception as error:
                 raise SetupError(
                     f"{item.task.path}: cannot be moved to {self.queue.failed}: {error}"
                 ) from error

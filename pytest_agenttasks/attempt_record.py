@@ -1,0 +1,99 @@
+"""What is known of one attempt, and where it is written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from .agents.contract import AgentResult
+from .durations import format_duration
+from .gates import Verdict
+from .journal import AttemptEnded
+from .outcome import Outcome
+from .printable import one_line
+from .run import Run
+from .task import Task
+from .transcript import write_transcript
+
+
+@dataclass
+class Attempt:
+    """What is known of one attempt so far; `outcome` is set when it is over. Times in seconds, money in USD."""
+
+    task: Task
+    number: int
+    seconds: float = 0.0
+    outcome: Outcome | None = None
+    agent: AgentResult | None = None
+    notes: list[str] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    tree: str | None = None
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def stem(self) -> str:
+        return f"attempt-{self.number}"
+
+
+def logs_of(run: Run, task: Task) -> Path:
+    """The task's log folder, made where it is not there."""
+    folder = run.queue.logs / task.name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def record(run: Run, this: Attempt, outcome: Outcome) -> None:
+    """The attempt's end, in the journal, the event log and its folder."""
+    agent = this.agent or AgentResult()
+    run.journal.write(
+        AttemptEnded(
+            task=this.task.name,
+            attempt=this.number,
+            kind=outcome.kind,
+            summary=one_line(outcome.summary),
+            seconds=round(this.seconds, 3),
+            cost_usd=agent.cost_usd,
+            turns=agent.turns,
+            session=agent.session,
+        )
+    )
+    run.events.write(
+        "attempt-ended", task=this.task.name, attempt=this.number, outcome=outcome.kind.value, summary=outcome.summary,
+        took=format_duration(this.seconds), cost_usd=agent.cost_usd, commit=outcome.commit,
+    )  # fmt: skip
+    folder = logs_of(run, this.task)
+    stream = folder / f"{this.stem}.jsonl"
+    if stream.exists():
+        write_transcript(stream, folder / f"{this.stem}.transcript.md", f"{this.task.name}, attempt {this.number}")
+    document = {
+        "task": this.task.name,
+        "attempt": this.number,
+        "outcome": outcome.kind.value,
+        "summary": outcome.summary,
+        "evidence": outcome.evidence,
+        "paths": list(outcome.paths),
+        "commit": outcome.commit,
+        "seconds": round(this.seconds, 3),
+        "cost_usd": agent.cost_usd,
+        "turns": agent.turns,
+        "session": agent.session,
+        "denials": list(agent.denials),
+        "notes": this.notes,
+        "dropped": list(this.dropped),
+        "gates": [{"name": v.gate, "passed": v.passed, "seconds": v.seconds, "log": v.log} for v in this.verdicts],
+    }
+    text = msgspec.json.format(msgspec.json.encode(_encodable(document)), indent=2)
+    (folder / f"{this.stem}.json").write_bytes(text + b"\n")
+
+
+def _encodable(value: object) -> object:
+    """Text with lone surrogates cannot be encoded: show them as escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {key: _encodable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    return value

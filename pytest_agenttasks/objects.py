@@ -1,0 +1,188 @@
+"""Git objects without a process for each: a kept reader, trees as Python sees them, a writer of single objects."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import weakref
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from .git import GitError
+
+TREE_MODE = "040000"
+_CANONICAL = {b"40000": TREE_MODE, b"100664": "100644"}
+
+
+class Entry(NamedTuple):
+    """What a tree holds under one name: git's six octal digits, and a hex id."""
+
+    mode: str
+    object_id: str
+
+
+class ObjectReader:
+    """A `git cat-file --batch` that is kept, started when first needed. For one thread at a time.
+
+    It is in a session of its own: a Ctrl-C in the terminal is not meant for it. It ends with this object.
+    """
+
+    _COMMAND = ("git", "cat-file", "--batch")
+
+    def __init__(self, cwd: Path, env: Mapping[str, str]) -> None:
+        self._cwd, self._env = cwd, env
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def read(self, name: str) -> tuple[str, bytes]:
+        """Kind (blob, tree, commit or tag) and content of the object with this hex id. Raises GitError."""
+        answer = self._ask(name) or self._ask(name)  # somebody may have ended it while it was idle
+        if answer is None:
+            raise GitError(self._COMMAND, 128, f"ended when asked for {name}")
+        return answer
+
+    def _ask(self, name: str) -> tuple[str, bytes] | None:
+        process = self._process or self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(name.encode() + b"\n")
+            process.stdin.flush()
+            head = process.stdout.readline()
+            match head.split():
+                case [_, kind, size]:
+                    content = process.stdout.read(int(size) + 1)
+                    if len(content) == int(size) + 1:
+                        return kind.decode(), content[:-1]
+                case [_, *_]:
+                    raise GitError(self._COMMAND, 128, head.decode("utf-8", "backslashreplace"))
+        except BrokenPipeError:
+            pass  # no answer either
+        except BaseException:
+            self.close()  # the rest of this answer must not be taken for the next one
+            raise
+        self.close()
+        return None
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._process = subprocess.Popen(
+            self._COMMAND, cwd=self._cwd, env={**os.environ, **self._env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        self._end = weakref.finalize(self, _end, self._process)
+        return self._process
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._end()
+            self._process = None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        try:
+            if pipe is not None:
+                pipe.close()
+        except BrokenPipeError:
+            continue  # what was not sent any more
+
+
+class Store(Protocol):
+    """A repository to read objects from: the user's or the private one."""
+
+    def read(self, name: str) -> tuple[str, bytes]: ...
+
+
+def tree_of(store: Store, commit: str) -> str:
+    """The tree of a commit (or of nothing else)."""
+    _, data = store.read(commit)
+    return data.removeprefix(b"tree ").partition(b"\n")[0].decode("ascii")
+
+
+def read_tree(store: Store, tree: str | None) -> dict[bytes, Entry]:
+    """The entries of a tree, or of a commit's tree; none for None."""
+    if tree is None:
+        return {}
+    _, data = store.read(f"{tree}^{{tree}}")
+    return parse_tree(data, len(tree) // 2)
+
+
+def entries(store: Store, tree: str, paths: Iterable[bytes]) -> dict[bytes, Entry]:
+    """Those of `paths` that `tree` holds, folders too."""
+    trees: dict[str, dict[bytes, Entry]] = {}
+    found = {}
+    for path in paths:
+        entry: Entry | None = Entry(TREE_MODE, tree)
+        for name in path.split(b"/"):
+            if entry is None or entry.mode != TREE_MODE:
+                entry = None
+                break
+            if entry.object_id not in trees:
+                trees[entry.object_id] = read_tree(store, entry.object_id)
+            entry = trees[entry.object_id].get(name)
+        if entry is not None:
+            found[path] = entry
+    return found
+
+
+def blob(store: Store, object_id: str) -> bytes:
+    return store.read(object_id)[1]
+
+
+def parse_tree(data: bytes, id_bytes: int) -> dict[bytes, Entry]:
+    """The entries of a tree object, by name."""
+    entries = {}
+    at = 0
+    while at < len(data):
+        space = data.index(b" ", at)
+        end = data.index(b"\0", space)
+        mode = data[at:space]
+        object_id = data[end + 1 : end + 1 + id_bytes].hex()
+        entries[data[space + 1 : end]] = Entry(_CANONICAL.get(mode) or mode.decode(), object_id)
+        at = end + 1 + id_bytes
+    return entries
+
+
+def format_tree(entries: Mapping[bytes, Entry]) -> bytes:
+    """The tree object with these entries."""
+    ordered = sorted(
+        (name + b"/" * (entry.mode == TREE_MODE), name, entry) for name, entry in entries.items()
+    )
+    return b"".join(
+        b"%s %s\0%s" % (entry.mode.lstrip("0").encode(), name, bytes.fromhex(entry.object_id))
+        for _, name, entry in ordered
+    )
+
+
+def object_id(kind: str, data: bytes, object_format: str) -> str:
+    """The id that git gives an object with this content."""
+    return hashlib.new(object_format, _stored(kind, data), usedforsecurity=False).hexdigest()
+
+
+def blob_id(data: bytes, object_format: str) -> str:
+    """The id that git gives these bytes as a file's content."""
+    return object_id("blob", data, object_format)
+
+
+def _stored(kind: str, data: bytes) -> bytes:
+    return f"{kind} {len(data)}\0".encode() + data
+
+
+def write_object(objects: Path, kind: str, data: bytes, object_format: str) -> str:
+    """Store an object in the folder `objects` of a repository of the runner's own; on disk when this returns."""
+    name = object_id(kind, data, object_format)
+    file = objects / name[:2] / name[2:]
+    if file.exists():
+        return name
+    file.parent.mkdir(exist_ok=True)
+    temporary = file.with_name(f"tmp_obj_{os.getpid()}")
+    with temporary.open("wb") as stream:
+        stream.write(zlib.compress(_stored(kind, data), 1))
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file)
+    return name

@@ -1,0 +1,148 @@
+"""One session of an agent: what it is told, where it runs, and what it left, stored before anything else happens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from . import guard, landing
+from .agents.contract import AgentResult, AgentWorkspace, Execute, Progress, Prompt
+from .attempt_record import Attempt, logs_of
+from .base import Base
+from .checkout import environment
+from .journal import AttemptStored, ProgramStarted
+from .outcome import Outcome, SetupError
+from .prompt import build_prompt
+from .run import Run, agent_environment
+from .settings import GateSettings
+from .shadow import keep, patch
+from .supervisor import Finished, StartError
+from .task import Task
+from .workspace import Place, Snapshot, set_aside, snapshot
+
+MAX_OUTPUT = 1024 * 1024 * 1024
+"""Bytes that one session may print before it is ended."""
+
+
+def gates_of(run: Run, task: Task) -> list[GateSettings]:
+    """The project's gates, then the task's, then those of plugins."""
+    chosen = [*run.settings.gates, *task.front.gates]
+    return [*chosen, *run.extensions.gates(task, tuple(chosen))]
+
+
+def write_prompt(run: Run, this: Attempt, failures: Sequence[Outcome], base: Base, start: str) -> Prompt:
+    """What the session is told, also put into its log folder."""
+    task = this.task
+    file = logs_of(run, task) / f"{this.stem}.prompt.md"
+
+    def text(additions: Sequence[str]) -> str:
+        return build_prompt(
+            task,
+            attempt=run.journal.history.charged.get(task.name, 0) + 1,
+            max_attempts=task.front.max_attempts or run.settings.max_attempts,
+            scope_lines=[entry.pattern for entry in task.scope],
+            protected=base.rules.protected,
+            memory_file=base.rules.memory_file if base.memory is not None else None,
+            gates=gates_of(run, task),
+            failures=failures,
+            starts_from_attempt=start != base.tree,
+            additions=additions,
+        )
+
+    additions = run.extensions.prompt(task, Prompt(text(()), file))
+    prompt = Prompt(text(additions), file)
+    file.write_text(prompt.text, encoding="utf-8", errors="backslashreplace")
+    return prompt
+
+
+def hold_session(
+    run: Run, this: Attempt, where: Place, base: Base, prompt: Prompt, timeout: float | None
+) -> AgentResult:
+    """One session of the agent; when it returns no process of it is alive. Raises SetupError when there is no such agent."""
+    settings, front = run.settings.agent, this.task.front
+    limit = min(front.timeout or settings.timeout, timeout or float("inf"))
+    found = environment(
+        run.repository, where, os.environ, passed=agent_environment(run.settings), extra=settings.env
+    )
+    rules_file = logs_of(run, this.task) / f"{this.stem}.guard.json"
+    guard.write_rules(
+        rules_file, workspace=where.path, tmp=where.tmp, scope=this.task.scope, allow_tests=front.allow_tests,
+        rules=base.rules,
+    )  # fmt: skip
+    workspace = AgentWorkspace(
+        path=where.path,
+        environment=found.variables,
+        agent=settings,
+        logs=logs_of(run, this.task),
+        stem=this.stem,
+        attempt=this.number,
+        timeout=limit,
+        stall_timeout=settings.stall_timeout,
+        max_turns=front.max_turns or settings.max_turns,
+        model=front.model or settings.model,
+        budget_usd=front.budget_usd or settings.budget_usd,
+        execute=_executor(run, where, found.variables, limit),
+        progress=lambda progress: run.progress(this.task.name, progress),
+        guard=rules_file,
+    )
+    run.progress(this.task.name, Progress(step="starting"))
+    try:
+        result = run.extensions.run_agent(this.task, workspace, prompt)
+    except StartError as error:
+        raise SetupError(f"agent `{settings.name}` cannot be started: {error}") from error
+    if result is None:
+        raise SetupError(
+            f"no agent named `{settings.name}`: use claude, command or replay, or install the plugin that registers it"
+        )
+    this.notes.extend(result.notes)
+    return result
+
+
+def _executor(run: Run, where: Place, variables: Mapping[str, str], limit: float) -> Execute:
+    def started(pid: int, when: float) -> None:
+        run.journal.write(ProgramStarted(pid=pid, started=when))
+
+    def execute(
+        argv: Sequence[str],
+        *,
+        stdout: Path,
+        stderr: Path | None = None,
+        stdin: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        poll: Callable[[], str | None] | None = None,
+    ) -> Finished:
+        return run.supervisor.run(
+            argv,
+            cwd=where.path,
+            env=variables if env is None else env,
+            stdout=stdout,
+            stderr=stderr,
+            stdin=stdin,
+            timeout=limit,
+            max_output=MAX_OUTPUT,
+            poll=poll,
+            started=started,
+        )
+
+    return execute
+
+
+def store(run: Run, this: Attempt, where: Place, base: Base) -> Snapshot:
+    """Keep what the session left, before anything else is done with it; what git cannot hold keeps its workspace."""
+    with landing.uninterrupted():
+        shot = snapshot(run.shadow, where, base.tree, run.provider.kept(where))
+        this.tree = shot.tree
+        ref = f"refs/attempts/{this.task.name}/{this.number}"
+        keep(run.shadow, ref, shot.tree)
+        run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree))
+        (logs_of(run, this.task) / f"{this.stem}.diff").write_bytes(patch(run.shadow, base.tree, shot.tree))
+        if shot.oddities:
+            place = set_aside(where, f"{this.task.name}.{this.number}")
+            this.notes.append(f"not everything could be stored; the whole workspace is kept in {place}")
+        if shot.left_over:
+            names = ", ".join(path.decode("utf-8", "backslashreplace") for path in shot.left_over[:10])
+            this.notes.append(f"ignored files left out: {names}")
+    return shot
+
+
