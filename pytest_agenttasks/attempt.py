@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from . import gates, landing, retry
+from . import acceptance, gates, landing, retry
 from .agents.contract import Progress
 from .attempt_record import Attempt, logs_of, record
 from .base import Base, base_of, memory_of
@@ -70,6 +70,8 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
 def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: float | None) -> Outcome:
     task = this.task
     base = base_of(run)
+    if not failures:
+        acceptance.refuse_what_holds(run, task, base, logs_of(run, task), this.stem)
     start = _start(run, this, failures, base)
     run.journal.write(
         AttemptStarted(task=task.name, attempt=this.number, base=base.commit, task_blob=_text_id(run, task))
@@ -131,6 +133,7 @@ def _land(
         this.verdicts = gates.check(run, wanted, candidate, done, logs_of(run, task), this.stem)
         if not this.verdicts[-1].passed:
             raise Ended(gates.refuse_red(run, wanted, this.verdicts[-1], tip, logs_of(run, task), this.stem))
+        this.verdicts += acceptance.check(run, task, candidate, done, logs_of(run, task), this.stem)
         new = memory_commit(run, done, landed=[task], memory=memory, without=task.name)
         gates.inherit(run, run.settings.gates, candidate, run.repository_tree(new))
         passed = Passed(

@@ -31,7 +31,7 @@ MINIMUM_TIMEOUT = 600.0
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What one gate said of one tree. `reason` is empty when it passed; `inherited`: of a tree that differs only in
-    queue and memory; `log` is the file with its whole output."""
+    queue and memory; `log` is the file with its whole output; `missing`: its program or folder is not there."""
 
     gate: str
     tree: str
@@ -43,6 +43,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     withheld: tuple[str, ...] = ()
     inherited: bool = False
     cached: bool = False
+    missing: bool = False
 
 
 def check(
@@ -145,17 +146,17 @@ def _run_gate(run: Run, gate: GateSettings, where: Place, tree: str, log: Path) 
     limit = gate.timeout or _default_timeout(run, gate)
     folder = where.path / (gate.cwd or ".")
 
-    def verdict(reason: str, seconds: float) -> Verdict:
+    def verdict(reason: str, seconds: float, missing: bool = False) -> Verdict:
         evidence = tail_of_file(log) if reason and log.exists() else ""
         if reason and found.withheld:
             evidence += f"\n(withheld from the gate, as they look like secrets: {', '.join(found.withheld)}; see env_pass)"
         return Verdict(
             gate=gate.name, tree=tree, passed=not reason, seconds=seconds, reason=reason, evidence=evidence, log=str(log),
-            withheld=found.withheld,
+            withheld=found.withheld, missing=missing,
         )  # fmt: skip
 
     if not folder.is_dir():
-        return verdict(f"its folder `{gate.cwd}` is not in the tree", 0.0)
+        return verdict(f"its folder `{gate.cwd}` is not in the tree", 0.0, missing=True)
     run.events.write("gate-started", gate=gate.name, run=gate.run)
     finished = run.supervisor.run(
         ["/bin/sh", "-c", gate.run],
@@ -178,7 +179,9 @@ def _run_gate(run: Run, gate: GateSettings, where: Place, tree: str, log: Path) 
         meaning = {126: " (a program that cannot be run)", 127: " (a program that is not there)"}.get(
             finished.exit_code, ""
         )
-        return verdict(f"`{gate.run}` ended with exit status {finished.exit_code}{meaning}", finished.seconds)
+        return verdict(
+            f"`{gate.run}` ended with exit status {finished.exit_code}{meaning}", finished.seconds, missing=bool(meaning)
+        )
     changed = split(
         run.shadow.git(
             "diff",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import git as git_module
-from .git import DEAF, MINIMUM, NO_HOOKS, GitError, git, split
+from .git import DEAF, MINIMUM, NO_HOOKS, GitError, git
 from .outcome import SetupError
 
 PINNED = (

@@ -31,7 +31,7 @@ def refuse_unusable(repository: Repository) -> None:
     tip = repository.tip()
     top = repository.top
     short = branch.removeprefix("refs/heads/")
-    if short in _default_branches(repository):
+    if short in default_branches(repository):
         raise SetupError(
             f"{top}: nothing lands on the default branch `{short}`; run `agenttasks init` (a worktree on a branch of its "
             "own), or `git switch -c agents/queue`"
@@ -81,7 +81,8 @@ def refuse_dirty(repository: Repository, queue: str | None) -> None:
         )
 
 
-def _default_branches(repository: Repository) -> set[str]:
+def default_branches(repository: Repository) -> set[str]:
+    """The short names of branches that nothing lands on: main, master and each remote's default."""
     names = {"main", "master"}
     listed = repository.line("for-each-ref", "--format=%(refname) %(symref)", "refs/remotes/")
     for line in listed.splitlines():
@@ -96,8 +97,8 @@ def _refuse_second_checkout(repository: Repository, branch: str) -> None:
     if len(where) > 1:
         other = next(place for place in where if place != str(repository.top))
         raise SetupError(
-            f"{repository.top}: the branch `{branch.removeprefix('refs/heads/')}` is checked out twice ({', '.join(where)}); a "
-            f"landing would leave the other checkout behind: `git -C {shlex.quote(other)} switch --detach`, or "
+            f"{repository.top}: the branch `{branch.removeprefix('refs/heads/')}` is checked out twice ({', '.join(where)}); "
+            f"a landing would leave the other checkout behind: `git -C {shlex.quote(other)} switch --detach`, or "
             f"`git worktree remove {shlex.quote(other)}`"
         )
 
@@ -144,8 +145,8 @@ def _refuse_odd_content(repository: Repository, tip: str) -> None:
             attributes.append(head.split()[2].decode())
     if modules:
         raise SetupError(
-            f"{repository.top}: submodules are not supported ({', '.join(modules[:5])}); run the queue inside the submodule's "
-            "own repository, or on a branch without it"
+            f"{repository.top}: submodules are not supported ({', '.join(modules[:5])}); run the queue inside the "
+            "submodule's own repository, or on a branch without it"
         )
     for blob in attributes:
         if b"filter=lfs" in repository.git("cat-file", "blob", blob):

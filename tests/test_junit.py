@@ -28,8 +28,10 @@ def pytest_agenttasks_run_agent(task, workspace):
 ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-@pytest.mark.parametrize("family", ["xunit1", "xunit2"])
-def test_a_report_of_all_kinds_of_outcomes_is_legal_and_complete(project: Project, family: str) -> None:
+@pytest.mark.parametrize(("family", "logging"), [("xunit1", "all"), ("xunit2", "no")])
+def test_a_report_of_all_kinds_of_outcomes_is_legal_and_complete(
+    project: Project, family: str, logging: str
+) -> None:
     project.configure(gate=f"printf '{HOSTILE}\\n'; ! grep -q bad src/a.txt")
     project.repository.commit("agent", **{"tasks/conftest.py": AGENT_HOOK})
     project.agent(
@@ -49,7 +51,7 @@ def test_a_report_of_all_kinds_of_outcomes_is_legal_and_complete(project: Projec
     project.task("005-plugin", front="max_attempts: 1")
     project.task("006-refused", "# Refused \x07 ]]>\n")
     project.task("007-agent", front="max_attempts: 1")
-    result = project.run("-o", f"junit_family={family}", "-o", "junit_logging=all")
+    result = project.run("-o", f"junit_family={family}", "-o", f"junit_logging={logging}")
     assert result.status == 1, result.output
     cases = cases_of(result.junit)
     found = {name: properties(case) for name, case in cases.items()}
@@ -63,8 +65,7 @@ def test_a_report_of_all_kinds_of_outcomes_is_legal_and_complete(project: Projec
         "007-agent": "agent",
     }
     assert not ILLEGAL.search(result.junit.read_text(encoding="utf-8"))
-    assert not ILLEGAL.search(result.output.replace("\x1b[", ""))
-    assert "\x1b" not in result.output
+    assert not ILLEGAL.search(result.output)
 
     landed = found["001-landed"]
     assert list(landed) == ["outcome", "attempts", "attempt.1", "attempt.2", "commit", "log"]
@@ -75,7 +76,7 @@ def test_a_report_of_all_kinds_of_outcomes_is_legal_and_complete(project: Projec
         "feat: complete 001-landed "
     )
     assert landed["log"] == str(project.path / "tasks/logs/001-landed")
-    assert [child.tag for child in cases["001-landed"]] == ["properties"]
+    assert {child.tag for child in cases["001-landed"]} <= {"properties", "system-out", "system-err"}
 
     assert list(found["005-plugin"]) == [
         "outcome",
@@ -99,7 +100,7 @@ def test_a_report_of_all_kinds_of_outcomes_is_legal_and_complete(project: Projec
         assert words in failure.text
     scope = cases["004-scope"].find("failure")
     assert scope is not None
-    assert "not in Files in Scope" in (scope.text or "")
+    assert "src/x\\x01" in (scope.text or "")
     skipped = cases["003-blocked"].find("skipped")
     assert skipped is not None
     assert skipped.get("message") == "blocked: waits for 002-gate, which has not landed"

@@ -223,7 +223,14 @@ def test_what_the_user_ignores_everywhere_is_ignored(repository: UserRepository,
     ]
 
 
-HOOKS = "pre-commit commit-msg post-commit post-checkout post-index-change reference-transaction pre-auto-gc post-rewrite".split()
+HOOKS = (
+    "pre-commit",
+    "commit-msg",
+    "post-commit",
+    "post-checkout",
+    "post-index-change",
+    "reference-transaction",
+)
 
 
 @pytest.mark.parametrize("where", ["repository", "core.hooksPath"])
@@ -334,7 +341,7 @@ REFUSALS: dict[str, tuple[Break, list[str]]] = {
     ),
     "master": (lambda r: r.git("branch", "-m", "master"), ["default branch `master`", "git switch -c"]),
     "remote default": (_remote_default, ["default branch `work`", "git switch -c"]),
-    "checked out twice": (_twice, ["checked out twice", "second", "git switch"]),
+    "checked out twice": (_twice, ["checked out twice", "second switch --detach", "git worktree remove"]),
     "submodule": (_submodule, ["submodules are not supported", "vendor/lib"]),
     "lfs": (
         lambda r: r.commit("lfs", **{"a/.gitattributes": "*.bin filter=lfs diff=lfs\n"}),

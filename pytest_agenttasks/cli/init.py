@@ -12,6 +12,7 @@ from ..git import GitError, git, split
 from ..outcome import SetupError
 from ..printable import printable
 from ..repository import Repository, discover
+from ..repository_checks import default_branches
 from ..settings import FILE_NAME
 from .init_files import QUEUE, files
 from .recipes import Detected, Machine, detect
@@ -49,17 +50,6 @@ def run(args: argparse.Namespace) -> int:
     except GitError as error:
         raise SetupError(str(error)) from error
     return 0
-
-
-def default_branches(repository: Repository) -> set[str]:
-    """The short names of branches that nothing lands on: main, master and each remote's default."""
-    names = {"main", "master"}
-    listed = repository.line("for-each-ref", "--format=%(refname) %(symref)", "refs/remotes/")
-    for line in listed.splitlines():
-        name, _, target = line.partition(" ")
-        if name.endswith("/HEAD") and target:
-            names.add(target.removeprefix(name.removesuffix("HEAD")))
-    return names
 
 
 def in_worktree(repository: Repository) -> None:

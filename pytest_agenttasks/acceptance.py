@@ -1,0 +1,57 @@
+"""A task's own `accept:` commands: red on the base, before a session is spent; green on the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import gates
+from .base import Base
+from .outcome import Ended, Kind, Outcome
+from .run import Run
+from .settings import GateSettings
+from .task import Task
+
+
+def commands(task: Task) -> list[GateSettings]:
+    """The commands as gates named `accept-1`, `accept-2`, …"""
+    return [GateSettings(name=f"accept-{n}", run=line) for n, line in enumerate(task.front.accept, 1)]
+
+
+def refuse_what_holds(run: Run, task: Task, base: Base, logs: Path, stem: str) -> None:
+    """Raise Ended (REFUSED) where a command is green on the base, or red only because its program is missing."""
+    for command in commands(task):
+        verdict = gates.check(run, [command], base.tree, base.commit, logs, f"{stem}.before", trust=False)[-1]
+        if verdict.passed:
+            raise Ended(
+                Outcome(
+                    Kind.REFUSED,
+                    f"its acceptance `{command.run}` holds already, before any change; nothing was spent",
+                    evidence=verdict.evidence,
+                    log=verdict.log,
+                    advice="if the work is done, delete the task; else name a command that the missing work keeps red",
+                )
+            )
+        if verdict.missing:
+            raise Ended(
+                Outcome(
+                    Kind.REFUSED,
+                    f"its acceptance `{command.run}` cannot be run ({verdict.reason}); nothing was spent",
+                    evidence=verdict.evidence,
+                    log=verdict.log,
+                    advice="name a command that a clean checkout can run, or bring its program by `workspace.setup`",
+                )
+            )
+
+
+def check(run: Run, task: Task, tree: str, head: str, logs: Path, stem: str) -> list[gates.Verdict]:
+    """Run the commands on the composed tree. Raises Ended (ACCEPT) for the first that is red."""
+    verdicts = gates.check(run, commands(task), tree, head, logs, stem) if task.front.accept else []
+    if verdicts and not verdicts[-1].passed:
+        red = verdicts[-1]
+        command = next((c.run for c in commands(task) if c.name == red.gate), red.gate)
+        raise Ended(
+            Outcome(
+                Kind.ACCEPT, f"acceptance `{command}`: {red.reason}", evidence=red.evidence, gate=red.gate, log=red.log
+            )
+        )
+    return verdicts
