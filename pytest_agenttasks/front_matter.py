@@ -146,7 +146,7 @@ def _flaws(front: FrontMatter, task: str) -> Iterator[Flaw]:
 
 
 def _tag_problem(tag: str) -> str | None:
-    if not _TAG.fullmatch(tag) or len(tag) > 100:
+    if not _TAG.fullmatch(tag):
         return f"`{tag}` is no tag for `pytest -m`: allowed are letters, digits and `_`, with a letter first"
     if tag in _OPERATORS:
         return f"`{tag}` is an operator of `pytest -m`; choose another name"

@@ -24,6 +24,14 @@ class Entry(NamedTuple):
     object_id: str
 
 
+class Stored(NamedTuple):
+    """An object; `kind` is blob, tree, commit or tag."""
+
+    object_id: str
+    kind: str
+    data: bytes
+
+
 class ObjectReader:
     """A `git cat-file --batch` that is kept, started when first needed. For one thread at a time.
 
@@ -36,14 +44,14 @@ class ObjectReader:
         self._cwd, self._env = cwd, env
         self._process: subprocess.Popen[bytes] | None = None
 
-    def read(self, name: str) -> tuple[str, bytes]:
-        """Kind (blob, tree, commit or tag) and content of the object with this hex id. Raises GitError."""
+    def read(self, name: str) -> Stored:
+        """The object with this hex id, or that this revision names now. Raises GitError when there is none."""
         answer = self._ask(name) or self._ask(name)  # somebody may have ended it while it was idle
         if answer is None:
             raise GitError(self._COMMAND, 128, f"ended when asked for {name}")
         return answer
 
-    def _ask(self, name: str) -> tuple[str, bytes] | None:
+    def _ask(self, name: str) -> Stored | None:
         process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -52,10 +60,10 @@ class ObjectReader:
             process.stdin.flush()
             head = process.stdout.readline()
             match head.split():
-                case [_, kind, size]:
+                case [object_id, kind, size]:
                     content = process.stdout.read(int(size) + 1)
                     if len(content) == int(size) + 1:
-                        return kind.decode(), content[:-1]
+                        return Stored(object_id.decode(), kind.decode(), content[:-1])
                 case [_, *_]:
                     raise GitError(self._COMMAND, 128, head.decode("utf-8", "backslashreplace"))
         except BrokenPipeError:
@@ -94,21 +102,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 class Store(Protocol):
     """A repository to read objects from: the user's or the private one."""
 
-    def read(self, name: str) -> tuple[str, bytes]: ...
-
-
-def tree_of(store: Store, commit: str) -> str:
-    """The tree of a commit (or of nothing else)."""
-    _, data = store.read(commit)
-    return data.removeprefix(b"tree ").partition(b"\n")[0].decode("ascii")
+    def read(self, name: str) -> Stored: ...
 
 
 def read_tree(store: Store, tree: str | None) -> dict[bytes, Entry]:
     """The entries of a tree, or of a commit's tree; none for None."""
-    if tree is None:
-        return {}
-    _, data = store.read(f"{tree}^{{tree}}")
-    return parse_tree(data, len(tree) // 2)
+    return {} if tree is None else parse_tree(store.read(f"{tree}^{{tree}}").data, len(tree) // 2)
 
 
 def entries(store: Store, tree: str, paths: Iterable[bytes]) -> dict[bytes, Entry]:
@@ -130,7 +129,7 @@ def entries(store: Store, tree: str, paths: Iterable[bytes]) -> dict[bytes, Entr
 
 
 def blob(store: Store, object_id: str) -> bytes:
-    return store.read(object_id)[1]
+    return store.read(object_id).data
 
 
 def parse_tree(data: bytes, id_bytes: int) -> dict[bytes, Entry]:

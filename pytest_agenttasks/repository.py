@@ -6,11 +6,12 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import git as git_module
 from .git import DEAF, MINIMUM, NO_HOOKS, GitError, git
+from .objects import ObjectReader, Stored
 from .outcome import SetupError
 
 PINNED = (
@@ -50,6 +51,10 @@ class Repository:
     object_format: str
     settings: Mapping[str, str]
     identity: Identity | None
+    _reader: ObjectReader = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_reader", ObjectReader(self.top, self.environment))
 
     @property
     def home(self) -> Path:
@@ -87,12 +92,9 @@ class Repository:
     def line(self, *args: str) -> str:
         return self.git(*args).decode("utf-8", "surrogateescape").rstrip("\n")
 
-    def read(self, name: str) -> tuple[str, bytes]:
-        """Kind and content of one object. Raises GitError when there is none."""
-        head, _, content = self.git("cat-file", "--batch", stdin=name.encode() + b"\n").partition(b"\n")
-        if not head.endswith(b"%d" % (len(content) - 1)):
-            raise GitError(("git", "cat-file"), 128, head.decode("utf-8", "backslashreplace"))
-        return head.split()[1].decode(), content[:-1]
+    def read(self, name: str) -> Stored:
+        """One object, by its id or by a revision. Raises GitError when there is none."""
+        return self._reader.read(name)
 
     def branch(self) -> str | None:
         """The checked-out branch as a full ref name, None when HEAD is detached."""
@@ -103,15 +105,17 @@ class Repository:
 
     def tip(self) -> str:
         """The commit that is checked out. Raises SetupError when there is none yet."""
-        found = self.git("rev-parse", "-q", "--verify", "HEAD^{commit}", accept=(0, 1)).decode().strip()
-        if not found:
+        try:
+            return self.read("HEAD^{commit}").object_id
+        except GitError as error:
+            if self.git("rev-parse", "-q", "--verify", "HEAD", accept=(0, 1)):
+                raise
             raise SetupError(
                 f"{self.top}: no commit yet; make a first one, e.g. `git add -A && git commit -m 'first commit'`"
-            )
-        return found
+            ) from error
 
     def tree_of(self, commit: str) -> str:
-        return self.line("rev-parse", "--verify", f"{commit}^{{tree}}")
+        return self.read(f"{commit}^{{tree}}").object_id
 
 
 def discover(start: Path) -> Repository:

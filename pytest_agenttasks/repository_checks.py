@@ -96,9 +96,10 @@ def _refuse_second_checkout(repository: Repository, branch: str) -> None:
     where = [worktree["worktree"] for worktree in _worktrees(repository) if worktree.get("branch") == branch]
     if len(where) > 1:
         other = next(place for place in where if place != str(repository.top))
+        short = branch.removeprefix("refs/heads/")
         raise SetupError(
-            f"{repository.top}: the branch `{branch.removeprefix('refs/heads/')}` is checked out twice ({', '.join(where)}); "
-            f"a landing would leave the other checkout behind: `git -C {shlex.quote(other)} switch --detach`, or "
+            f"{repository.top}: the branch `{short}` is checked out twice ({', '.join(where)}); a "
+            f"landing would leave the other checkout behind: `git -C {shlex.quote(other)} switch --detach`, or "
             f"`git worktree remove {shlex.quote(other)}`"
         )
 

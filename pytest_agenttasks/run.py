@@ -80,7 +80,7 @@ class Run:
 
     def repository_tree(self, commit: str) -> str:
         """The tree of a commit that may not be in the user's repository yet."""
-        return self.shadow.line("rev-parse", "--verify", f"{commit}^{{tree}}")
+        return self.shadow.read(f"{commit}^{{tree}}").object_id
 
     def close(self) -> None:
         self.supervisor.close()

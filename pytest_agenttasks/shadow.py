@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .git import DEAF, GitError, git
-from .objects import TREE_MODE, Entry, ObjectReader, format_tree, read_tree, write_object
+from .objects import TREE_MODE, Entry, ObjectReader, Stored, format_tree, read_tree, write_object
 from .objects import Store as Store
 from .objects import blob as blob
 from .objects import blob_id as blob_id
 from .objects import entries as entries
-from .objects import tree_of as tree_of
 from .repository import Repository, write_config
 from .trees import ABSENT_MODE, Change
 
@@ -49,8 +48,8 @@ class Shadow:
     repository: Repository
     _reader: ObjectReader
 
-    def read(self, name: str) -> tuple[str, bytes]:
-        """Kind and content of an object, of the user's too."""
+    def read(self, name: str) -> Stored:
+        """One object, of the user's too."""
         return self._reader.read(name)
 
     def write(self, kind: str, data: bytes) -> str:

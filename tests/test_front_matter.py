@@ -96,6 +96,13 @@ def test_a_tag_that_pytest_acts_on_is_refused(marker: str) -> None:
     assert "choose another name" in found[1]
 
 
+def test_the_shortest_timeout_is_fine() -> None:
+    front, wrong = parse("timeout: 0.5", 2, "a")
+    assert wrong == ()
+    assert front.timeout is not None
+    assert float(front.timeout) == 0.5
+
+
 def test_every_flaw_is_reported_at_once() -> None:
     assert [line for line, _ in errors("tags: [skip, a b]\ndepends_on:\n  - 017-task\n")] == [4, 2, 2]
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_agenttasks.git import DEAF, GitError
-from pytest_agenttasks.objects import ObjectReader, blob, entries, format_tree, parse_tree, read_tree, tree_of
+from pytest_agenttasks.objects import ObjectReader, blob, entries, format_tree, parse_tree, read_tree
 from pytest_agenttasks.repository import discover
 from pytest_agenttasks.shadow import Shadow, addition, compose, diff, prepare, removal, write_blob
 from tests.user_repository import UserRepository, make_repository
@@ -28,10 +28,10 @@ def reader(repository: UserRepository) -> ObjectReader:
 
 def test_an_object_is_read_as_git_has_it(repository: UserRepository, reader: ObjectReader) -> None:
     head = repository.head()
-    kind, data = reader.read(head)
-    assert kind == "commit"
-    assert data.decode() == repository.git("cat-file", "commit", head) + "\n"
-    assert tree_of(reader, head) == repository.git("rev-parse", "HEAD^{tree}")
+    found = reader.read("HEAD")
+    assert (found.object_id, found.kind) == (head, "commit")
+    assert found.data.decode() == repository.git("cat-file", "commit", head) + "\n"
+    assert reader.read(f"{head}^{{tree}}").object_id == repository.git("rev-parse", "HEAD^{tree}")
     assert blob(reader, repository.git("rev-parse", "HEAD:src/a.txt")) == b"a\n"
 
 
@@ -40,15 +40,15 @@ def test_a_missing_object_is_an_error_and_the_next_one_is_read(
 ) -> None:
     with pytest.raises(GitError, match="1111 missing"):
         reader.read("1" * 40)
-    assert reader.read(repository.head())[0] == "commit"
+    assert reader.read(repository.head()).kind == "commit"
 
 
 def test_objects_that_come_later_are_seen(repository: UserRepository, reader: ObjectReader) -> None:
     reader.read(repository.head())
     new = repository.commit("later", **{"src/later.txt": "x\n"})
-    assert reader.read(new)[0] == "commit"
+    assert reader.read(new).kind == "commit"
     repository.git("gc", "-q")
-    assert reader.read(new)[0] == "commit"
+    assert reader.read(new).kind == "commit"
 
 
 def test_a_reader_that_was_ended_starts_again(repository: UserRepository, reader: ObjectReader) -> None:
@@ -58,7 +58,7 @@ def test_a_reader_that_was_ended_starts_again(repository: UserRepository, reader
     ).stdout
     for pid in children.split():
         os.kill(int(pid), signal.SIGKILL)
-    assert reader.read(repository.head())[0] == "commit"
+    assert reader.read(repository.head()).kind == "commit"
 
 
 def test_an_interrupted_answer_is_not_taken_for_the_next_one(
@@ -73,7 +73,7 @@ def test_an_interrupted_answer_is_not_taken_for_the_next_one(
         patched.setattr("pytest_agenttasks.objects.int", interrupt, raising=False)
         with pytest.raises(KeyboardInterrupt):
             reader.read(repository.head())
-    assert reader.read(tree)[0] == "tree"
+    assert reader.read(tree).kind == "tree"
 
 
 def test_no_process_is_left(repository: UserRepository, reader: ObjectReader) -> None:
@@ -92,7 +92,7 @@ def test_what_is_written_git_finds_sound(tmp_path: Path, object_format: str) -> 
     repository.commit("first", **{"a": "a\n", "a.b": "x", "a-b/c": "y", "a0": "z"})
     shadow = prepare(discover(repository.path), [])
     tree = repository.git("rev-parse", "HEAD^{tree}")
-    assert format_tree(read_tree(shadow, tree)) == shadow.read(tree)[1]
+    assert format_tree(read_tree(shadow, tree)) == shadow.read(tree).data
     made = compose(
         shadow, tree, [addition(b"a/new/file", write_blob(shadow, b"1")), removal(b"a", "0" * len(tree))]
     )

@@ -110,6 +110,7 @@ def test_meeting_is_exact_for_paths_and_folders(a: str, b: str, a_end: str, b_en
         ("./*.md", "docs/*.md"),
         ("app/[id]/page.tsx", "app/[slug]/page.tsx"),
         ("src/", "src"),
+        ("src/**", "src"),
         ("*.md", "src/app.py"),
     ],
 )

@@ -174,7 +174,7 @@ def test_a_second_signal_while_the_first_is_obeyed_leaves_nothing_alive(committe
         os.killpg(run.process.pid, signal.SIGINT)
         result = run.result()
     assert not alive(processes)
-    assert result.status == 2, result.output
+    assert result.status in (2, -signal.SIGINT), "pytest itself may be cut short while it shows the first one"
     assert fingerprint(committed) == before
 
 
@@ -239,7 +239,7 @@ def test_a_killed_runner_takes_its_agent_along_and_the_next_run_lands_once(commi
     with running(committed) as run:
         processes = run.wait_for_agent()
         run.process.kill()
-        run.process.wait()
+        run.process.communicate()
         until(lambda: not alive(processes), seconds=5)
     committed.agent('echo "by $AGENTTASKS_TASK" >> src/a.txt')
     result = committed.run()

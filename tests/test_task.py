@@ -203,19 +203,24 @@ def test_without_a_title_the_name_stands_in() -> None:
     assert (found.title, found.title_line) == ("fix-it", 0)
 
 
+def test_an_empty_heading_is_no_title() -> None:
+    found = task("#\n# Real\n## Files in Scope\n- a.py\n")
+    assert (found.title, found.title_line) == ("Real", 2)
+
+
 def test_a_title_is_one_line_that_can_be_shown() -> None:
     found = task("# A\x1b[31m \u202eb\tc\n## Files in Scope\n- a.py\n")
     assert found.title == "A [31m b c"
 
 
 def test_text_that_is_not_utf8_is_refused_with_its_line() -> None:
-    found = parse(Path("a.md"), b"# T\n\xff\n")
-    assert refusals(found) == [(2, "not UTF-8; save the file as UTF-8")]
-    assert found.data == b"# T\n\xff\n"
+    found = parse(Path("a.md"), b"\n# T\n\xff\n")
+    assert refusals(found) == [(3, "not UTF-8; save the file as UTF-8")]
+    assert found.data == b"\n# T\n\xff\n"
 
 
 def test_a_nul_byte_is_refused_with_its_line() -> None:
-    assert [line for line, _ in refusals(task("# T\n\nx\0y\n"))] == [3]
+    assert [line for line, _ in refusals(task("\n# T\n\nx\0y\n"))] == [4]
 
 
 def test_too_many_entries_are_refused() -> None:
@@ -301,7 +306,11 @@ def test_what_is_no_file_is_a_refused_task(tmp_path: Path, kind: str) -> None:
     found = read(path)
     assert found.refused
     assert found.text == ""
-    assert "cannot be read" in refusals(found)[0][1]
+    words = {"missing": "No such file", "folder": "not a file", "link": "symbolic link", "pipe": "not a file"}
+    ((line, message),) = refusals(found)
+    assert line == 0
+    assert message.startswith("cannot be read: ")
+    assert words[kind] in message
 
 
 def test_reading_leaves_no_file_open(tmp_path: Path) -> None:
