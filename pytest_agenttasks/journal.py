@@ -72,12 +72,12 @@ class Abandoned(Record, frozen=True, tag="abandoned"):
 
 
 class Forward(Record, frozen=True, tag="forward"):
-    """The branch is about to move from `old` to `new`, under the index lock with this inode."""
+    """The branch is about to move from `old` to `new`, under an index lock that holds the text `lock`."""
 
     old: str
     new: str
     branch: str
-    lock: int
+    lock: str
 
 
 class Forwarded(Record, frozen=True, tag="forwarded"):

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import threading
 import time
+import uuid
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,6 @@ class InTheWay(Exception):
         self.paths = tuple(paths)
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """The user's `index.lock`, held by us."""
-
-    file: Path
-    inode: int
-
-
 def advance(
     shadow: Shadow, journal: Journal, *, branch: str, old: str, new: str, why: str, on_disk: Collection[bytes] = ()
 ) -> None:
@@ -62,22 +55,24 @@ def advance(
     repository = shadow.repository
     send(shadow, new, old)
     changes = diff(shadow, old, new)
+    token = uuid.uuid4().hex
+    copy = _copy_name(repository)
     with FileLock(repository.home / "landing.lock"), uninterrupted():
-        lock = _lock_index(repository)
-        copy = repository.git_dir / f"index.agenttasks-{os.getpid()}"
+        # Before the lock: a kill must never leave one that the next start does not know as ours.
+        journal.write(Forward(old=old, new=new, branch=branch, lock=token))
         try:
+            _lock_index(repository, token)
             _copy_index(repository, copy)
             _check(repository, copy, branch, old, changes, on_disk)
             _take_up(repository, copy, new, on_disk)
-            journal.write(Forward(old=old, new=new, branch=branch, lock=lock.inode))
             try:
                 repository.git("update-ref", "--create-reflog", "-m", why, branch, new, old)
             except GitError as error:
-                journal.write(Withdrawn(new=new))
                 raise BranchMoved(str(error)) from error
         except BaseException:
             copy.unlink(missing_ok=True)
-            _unlock(lock)
+            _unlock(repository, token)
+            journal.write(Withdrawn(new=new))
             raise
         try:
             repository.git("read-tree", "-m", "-u", old, new, index=copy)
@@ -85,7 +80,7 @@ def advance(
             # Somebody wrote into the checkout between the check and now, and the branch has moved already.
             _repair(shadow, copy, new, changes)
         copy.replace(repository.git_dir / "index")
-        _unlock(lock)
+        _unlock(repository, token)
         journal.write(Forwarded(new=new))
 
 
@@ -118,70 +113,79 @@ def uninterrupted() -> Iterator[None]:
 def recover(shadow: Shadow, journal: Journal) -> str | None:
     """Finish or undo a forward that a crash cut short; returns a line for the user, None when there was none.
 
-    Raises SetupError naming the paths that are neither old, new, absent nor a part of new.
+    Raises SetupError naming the paths that are neither old, new, absent nor a part of new, and InTheWay when
+    another process holds the index lock.
     """
     record = journal.history.forward
     if record is None:
         return None
     repository = shadow.repository
-    with FileLock(repository.home / "landing.lock"):
-        _remove_own_lock(repository, record.lock)
+    with FileLock(repository.home / "landing.lock"), uninterrupted():
+        _unlock(repository, record.lock)
         for left in repository.git_dir.glob("index.agenttasks-*"):
             left.unlink()
         tip = repository.line("rev-parse", "--verify", record.branch)
         if tip == record.old:
             journal.write(Withdrawn(new=record.new))
-            return f"a landing had not begun when the last run ended; {record.branch} is at {tip[:10]}"
+            return f"a landing had not begun when the last run ended; {_short(record.branch)} is at {tip[:10]}"
         if tip != record.new or repository.branch() != record.branch:
             journal.write(Forwarded(new=record.new))
             return (
-                f"the last run ended in the middle of a landing and {record.branch} has moved since; nothing was repaired: "
-                "compare `git status` with what you expect"
+                f"the last run ended in the middle of a landing and {_short(record.branch)} has moved since; nothing was "
+                "repaired: compare `git status` with what you expect"
             )
-        lock = _lock_index(repository)
-        copy = repository.git_dir / f"index.agenttasks-{os.getpid()}"
+        copy = _copy_name(repository)
+        # With the token that is journaled already, for a kill in here.
+        _lock_index(repository, record.lock)
         try:
             _copy_index(repository, copy)
             _repair(shadow, copy, record.new, diff(shadow, record.old, record.new))
             copy.replace(repository.git_dir / "index")
-            _unlock(lock)
-        except BaseException:
+        finally:
             copy.unlink(missing_ok=True)
-            _unlock(lock)
-            raise
+            _unlock(repository, record.lock)
         journal.write(Forwarded(new=record.new))
         return f"finished the landing of {record.new[:10]} that the last run was in the middle of"
 
 
-def _lock_index(repository: Repository) -> Lock:
+def _short(branch: str) -> str:
+    return branch.removeprefix("refs/heads/")
+
+
+def _copy_name(repository: Repository) -> Path:
+    return repository.git_dir / f"index.agenttasks-{os.getpid()}"
+
+
+def _lock_index(repository: Repository, token: str) -> None:
+    """Create the user's `index.lock`, holding `token`, in one step. Raises InTheWay when it stays another's."""
     file = repository.git_dir / "index.lock"
+    own = repository.git_dir / f"index.agenttasks-lock-{os.getpid()}"
+    own.write_text(token)
     deadline = time.monotonic() + INDEX_LOCK_WAIT
-    while True:
-        try:
-            descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
-        except FileExistsError:
-            if time.monotonic() > deadline:
-                raise InTheWay(
-                    [str(file)],
-                    "another git process holds the index lock (if none is running, a crashed one left it: remove it)",
-                ) from None
-            time.sleep(0.05)
-            continue
-        inode = os.fstat(descriptor).st_ino
-        os.close(descriptor)
-        return Lock(file, inode)
-
-
-def _unlock(lock: Lock) -> None:
     try:
-        if lock.file.stat().st_ino == lock.inode:
-            lock.file.unlink()
+        while True:
+            try:
+                os.link(own, file)
+                return
+            except FileExistsError:
+                if time.monotonic() > deadline:
+                    raise InTheWay(
+                        [str(file)],
+                        "another git process holds the index lock (if none is running, a crashed one left it: remove it)",
+                    ) from None
+                time.sleep(0.05)
+    finally:
+        own.unlink()
+
+
+def _unlock(repository: Repository, token: str) -> None:
+    """Remove the index lock if it is ours."""
+    file = repository.git_dir / "index.lock"
+    try:
+        if file.read_bytes() == token.encode():
+            file.unlink()
     except FileNotFoundError:
         return
-
-
-def _remove_own_lock(repository: Repository, inode: int) -> None:
-    _unlock(Lock(repository.git_dir / "index.lock", inode))
 
 
 def _copy_index(repository: Repository, copy: Path) -> None:
@@ -222,26 +226,50 @@ def _check(
     if flagged:
         raise InTheWay(_names(flagged), "marked assume-unchanged or skip-worktree, so your edits there cannot be seen")
     top = os.fsencode(repository.top)
+    ours = {change.path for change in changes}
+    going = {change.path for change in changes if change.deleted}
     for change in changes:
         if change.path in on_disk:
             continue
-        place = top + b"/" + change.path
-        if change.added and os.path.lexists(place) and not _folder_that_goes(place, change.path, changes):
+        blocked = _blocked_above(top, change.path, going)
+        if blocked is not None:
+            raise InTheWay(_names([blocked]), "a file or a symbolic link of yours is where a folder of the change is")
+        if change.added and _stands(top, change.path, going) and not _holds_only(top + b"/" + change.path, ours, top):
             raise InTheWay([change.name], "an untracked or ignored file of yours is in the way")
-        for parent in _parents(change.path):
-            if os.path.islink(top + b"/" + parent):
-                raise InTheWay(_names([parent]), "a folder of the change is a symbolic link in your checkout")
 
 
-def _folder_that_goes(place: bytes, path: bytes, changes: Sequence[Change]) -> bool:
-    """Whether a folder stands where a file comes, and holds only files that the same change deletes."""
-    if not os.path.isdir(place) or os.path.islink(place):
+def _blocked_above(top: bytes, path: bytes, going: Collection[bytes]) -> bytes | None:
+    """The first folder above `path` that is something else on disk, unless this change takes it away."""
+    for parent in _parents(path):
+        try:
+            mode = os.lstat(top + b"/" + parent).st_mode
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISDIR(mode):
+            return None if parent in going else parent
+    return None
+
+
+def _stands(top: bytes, path: bytes, going: Collection[bytes]) -> bool:
+    """Whether something is at `path`, not looking through what this change takes away."""
+    for parent in _parents(path):
+        if parent in going:
+            return False
+    return os.path.lexists(top + b"/" + path)
+
+
+def _holds_only(place: bytes, ours: Collection[bytes], top: bytes) -> bool:
+    """Whether `place` is a folder with nothing in it but folders and paths of the change."""
+    if not stat.S_ISDIR(os.lstat(place).st_mode):
         return False
-    going = {change.path for change in changes if change.deleted}
-    for folder, _, files in os.walk(place):
-        for name in files:
-            if path + (folder + b"/" + name)[len(place) :] not in going:
-                return False
+    pending = [place]
+    while pending:
+        with os.scandir(pending.pop()) as scan:
+            for entry in scan:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                elif entry.path[len(top) + 1 :] not in ours:
+                    return False
     return True
 
 
@@ -259,7 +287,8 @@ def _repair(shadow: Shadow, copy: Path, new: str, changes: Sequence[Change]) -> 
     """Bring each path of `changes` to its state in `new`, where it is old, new, absent or a beginning of new."""
     repository = shadow.repository
     top = os.fsencode(repository.top)
-    foreign = [change.path for change in changes if not _ours(repository, top, change)]
+    ours = {change.path for change in changes}
+    foreign = [change.path for change in changes if not _ours(repository, top, change, ours)]
     if foreign:
         raise SetupError(
             f"{repository.top}: a landing stopped half-way (branch at {new[:10]}) and these files are neither as before nor as "
@@ -273,9 +302,9 @@ def _repair(shadow: Shadow, copy: Path, new: str, changes: Sequence[Change]) -> 
     )
     repository.git("update-index", "-z", "--index-info", stdin=lines, index=copy)
     for change in ordered:
-        if change.deleted:
+        if change.deleted and _real_parents(top, change.path):
             place = top + b"/" + change.path
-            if os.path.lexists(place) and not os.path.isdir(place):
+            if os.path.lexists(place) and not stat.S_ISDIR(os.lstat(place).st_mode):
                 os.unlink(place)
             _remove_empty_parents(top, change.path)
     present = b"".join(change.path + b"\0" for change in changes if not change.deleted)
@@ -283,13 +312,36 @@ def _repair(shadow: Shadow, copy: Path, new: str, changes: Sequence[Change]) -> 
         repository.git("checkout-index", "-f", "-u", "-q", "-z", "--stdin", stdin=present, index=copy)
 
 
-def _ours(repository: Repository, top: bytes, change: Change) -> bool:
+def _real_parents(top: bytes, path: bytes) -> bool:
+    """Whether every folder above `path` is a folder: nothing is ever done through a link."""
+    for parent in _parents(path):
+        try:
+            if not stat.S_ISDIR(os.lstat(top + b"/" + parent).st_mode):
+                return False
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def _ours(repository: Repository, top: bytes, change: Change, ours: Collection[bytes]) -> bool:
+    """Whether what is at the path of `change` is its old or new state, or on the way from one to the other."""
+    blocked = _blocked_above(top, change.path, ours)
+    if blocked is not None:
+        return False
     place = top + b"/" + change.path
-    if not os.path.lexists(place) or os.path.isdir(place) and not os.path.islink(place):
+    if not _real_parents(top, change.path):
         return True
-    if os.path.islink(place):
+    try:
+        mode = os.lstat(place).st_mode
+    except FileNotFoundError:
+        return True
+    if stat.S_ISDIR(mode):
+        return _holds_only(place, ours, top)
+    if stat.S_ISLNK(mode):
         stored = repository.git("hash-object", "--stdin", "--no-filters", stdin=os.readlink(place)).decode().strip()
         return stored in (change.old_object, change.new_object)
+    if not stat.S_ISREG(mode):
+        return False
     with open(place, "rb") as stream:
         data = stream.read()
     stored = repository.git("hash-object", "--stdin", f"--path={os.fsdecode(change.path)}", stdin=data).decode().strip()

@@ -53,7 +53,7 @@ def test_a_verified_result_waits_until_it_has_landed(file: Path) -> None:
         task="001-x", attempt=1, old="o", new="n", commit="c", branch="b", task_blob="t", tracked=True
     )
     journal.write(passed)
-    journal.write(Forward(old="o", new="n", branch="b", lock=7))
+    journal.write(Forward(old="o", new="n", branch="b", lock="token"))
     assert Journal(file).history.passed["001-x"].commit == "c"
     assert Journal(file).history.forward is not None
     journal.write(Forwarded(new="n"))

@@ -232,7 +232,7 @@ def replace(self, target):
         die()
     return real_replace(self, target)
 
-def unlock(lock):
+def unlock(*args):
     os.kill(os.getpid(), 9)
 
 if kind == "unlock":
@@ -278,7 +278,7 @@ def test_recovery_stops_at_a_file_that_is_neither_old_nor_new(
     new = edit(shadow, old, {"src/a.txt": "A\n"})
     send(shadow, new, old)
     repository.git("update-ref", BRANCH, new, old)
-    journal.write(Forward(old=old, new=new, branch=BRANCH, lock=1))
+    journal.write(Forward(old=old, new=new, branch=BRANCH, lock="token"))
     repository.write("src/a.txt", "my own words\n")
     with pytest.raises(SetupError, match=r"src/a\.txt"):
         landing.recover(shadow, journal)
@@ -293,7 +293,7 @@ def test_a_foreign_lock_is_not_removed_by_recovery(
     new = edit(shadow, old, {"src/a.txt": "A\n"})
     send(shadow, new, old)
     repository.git("update-ref", BRANCH, new, old)
-    journal.write(Forward(old=old, new=new, branch=BRANCH, lock=1))
+    journal.write(Forward(old=old, new=new, branch=BRANCH, lock="token"))
     lock = repository.write(".git/index.lock", "")
     with pytest.raises(landing.InTheWay):
         landing.recover(shadow, journal)
@@ -346,3 +346,113 @@ def test_signals_wait_until_a_forward_is_whole(
         advance(shadow, journal, new)
     assert repository.head() == new
     assert repository.status() == ""
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_users_file_where_a_folder_comes_is_in_the_way(
+    repository: UserRepository, shadow: Shadow, journal: Journal, ignored: bool
+) -> None:
+    if ignored:
+        repository.commit("rules", **{".gitignore": "/src/n*\n!/src/n*/\n"})
+    new = edit(shadow, repository.head(), {"src/notes/x.txt": "x\n"})
+    repository.write("src/notes", "precious\n")
+    with pytest.raises(landing.InTheWay, match="src/notes"):
+        advance(shadow, journal, new)
+    assert repository.read("src/notes") == "precious\n"
+
+
+def test_a_users_link_in_a_folder_that_becomes_a_file_is_in_the_way(
+    repository: UserRepository, shadow: Shadow, journal: Journal
+) -> None:
+    repository.commit("folder", **{"src/d/one.txt": "1\n"})
+    new = edit(shadow, repository.head(), {"src/d/one.txt": None, "src/d": "a file\n"})
+    (repository.path / "src/d/mylink").symlink_to("/etc")
+    with pytest.raises(landing.InTheWay):
+        advance(shadow, journal, new)
+    assert (repository.path / "src/d/mylink").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"src/d": "file\n"}, {"src/d": None, "src/d/one.txt": "1\n"}),
+        ({"src/d/one.txt": "1\n"}, {"src/d/one.txt": None, "src/d": "file\n"}),
+    ],
+)
+def test_files_and_folders_change_places(
+    repository: UserRepository, shadow: Shadow, journal: Journal, before: dict[str, str], after: dict[str, str | None]
+) -> None:
+    repository.commit("before", **before)
+    advance(shadow, journal, edit(shadow, repository.head(), after))
+    assert repository.status() == ""
+    for name, text in after.items():
+        assert text is None or repository.read(name) == text
+
+
+def half_landed(repository: UserRepository, shadow: Shadow, journal: Journal, files: dict[str, str | None]) -> str:
+    """The branch has moved, nothing else has."""
+    old = repository.head()
+    new = edit(shadow, old, files)
+    send(shadow, new, old)
+    journal.write(Forward(old=old, new=new, branch=BRANCH, lock="token"))
+    repository.git("update-ref", BRANCH, new, old)
+    return new
+
+
+def test_recovery_spares_a_folder_that_the_user_made_since(
+    repository: UserRepository, shadow: Shadow, journal: Journal
+) -> None:
+    half_landed(repository, shadow, journal, {"src/new.txt": "n\n"})
+    repository.write("src/new.txt/precious", "mine\n")
+    with pytest.raises(SetupError, match=r"src/new\.txt"):
+        landing.recover(shadow, journal)
+    assert repository.read("src/new.txt/precious") == "mine\n"
+
+
+def test_recovery_spares_a_file_where_a_folder_comes(
+    repository: UserRepository, shadow: Shadow, journal: Journal
+) -> None:
+    half_landed(repository, shadow, journal, {"src/deep/new.txt": "n\n"})
+    repository.write("src/deep", "mine\n")
+    with pytest.raises(SetupError, match="src/deep"):
+        landing.recover(shadow, journal)
+    assert repository.read("src/deep") == "mine\n"
+
+
+def test_recovery_never_works_through_a_link(
+    repository: UserRepository, shadow: Shadow, journal: Journal, tmp_path: Path
+) -> None:
+    repository.commit("folder", **{"lnk/k.txt": "k\n"})
+    half_landed(repository, shadow, journal, {"lnk/k.txt": None})
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/k.txt").write_text("k\n")
+    (repository.path / "lnk/k.txt").unlink()
+    (repository.path / "lnk").rmdir()
+    (repository.path / "lnk").symlink_to(tmp_path / "outside")
+    with pytest.raises(SetupError, match=r"lnk/k\.txt"):
+        landing.recover(shadow, journal)
+    assert (tmp_path / "outside/k.txt").read_text() == "k\n"
+
+
+def test_recovery_removes_a_deleted_link_to_a_folder(
+    repository: UserRepository, shadow: Shadow, journal: Journal
+) -> None:
+    (repository.path / "link").symlink_to("src")
+    repository.commit("link")
+    half_landed(repository, shadow, journal, {"link": None})
+    assert landing.recover(shadow, journal)
+    assert repository.status() == ""
+    assert not (repository.path / "link").is_symlink()
+
+
+def test_a_lock_left_before_anything_moved_is_known_as_ours(
+    repository: UserRepository, shadow: Shadow, journal: Journal
+) -> None:
+    old = repository.head()
+    new = edit(shadow, old, {"src/a.txt": "A\n"})
+    journal.write(Forward(old=old, new=new, branch=BRANCH, lock="token"))
+    repository.write(".git/index.lock", "token")
+    repository.write(".git/index.agenttasks-1", "left")
+    assert landing.recover(shadow, Journal(journal.file))
+    assert not (repository.path / ".git/index.lock").exists()
+    assert not list((repository.path / ".git").glob("index.agenttasks*"))
