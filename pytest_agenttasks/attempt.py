@@ -11,17 +11,15 @@ from . import acceptance, gates, landing, retry
 from .agents.contract import Progress
 from .attempt_record import Attempt, logs_of, record
 from .base import Base, base_of, memory_of
-from .bookkeeping import commit_message, memory_commit, task_move
+from .bookkeeping import commit_message, memory_commit, settle, task_move
 from .checkout import ready
 from .dependencies import SetupFailed
 from .git import GitError
 from .inspection import inspect
-from .journal import Abandoned, AttemptStarted, Landed, Passed
+from .journal import Abandoned, AttemptStarted, Passed
 from .memory_changes import AgentMemory, agent_changes
 from .outcome import Ended, Kind, Outcome, SetupError
 from .printable import one_line
-from .queue import move_untracked
-from .repository import is_ancestor
 from .run import Run
 from .scope import judge
 from .session import gates_of, hold_session, store, write_prompt
@@ -120,33 +118,45 @@ def _land(
     task = this.task
     for _ in range(LANDING_TRIES):
         _refuse_edited(run, task)
-        tip = run.repository.tip()
-        tip_tree = run.repository.tree_of(tip)
-        clash = conflicts(run.shadow, base_tree, tip_tree, changes)
-        if clash:
-            names = ", ".join(path.decode("utf-8", "backslashreplace") for path in clash[:10])
-            raise Ended(Outcome(Kind.MOVED, f"the branch has changed the same files meanwhile: {names}"))
-        candidate = compose(run.shadow, tip_tree, [*changes, *task_move(run, tip_tree, task, "done")])
+        tip = base_of(run)
+        _refuse_moved(run, task, base_tree, tip, changes)
+        candidate = compose(run.shadow, tip.tree, [*changes, *task_move(run, tip.tree, task, "done")])
         wanted = gates_of(run, task)
-        done = commit(run.shadow, candidate, tip, commit_message(run, this, [gate.name for gate in wanted]))
+        done = commit(run.shadow, candidate, tip.commit, commit_message(run, this, [gate.name for gate in wanted]))
         run.progress(task.name, Progress(step="gates"))
         this.verdicts = gates.check(run, wanted, candidate, done, logs_of(run, task), this.stem)
         if not this.verdicts[-1].passed:
-            raise Ended(gates.refuse_red(run, wanted, this.verdicts[-1], tip, logs_of(run, task), this.stem))
+            red = this.verdicts[-1]
+            raise Ended(gates.refuse_red(run, wanted, red, tip.commit, logs_of(run, task), this.stem))
         this.verdicts += acceptance.check(run, task, candidate, done, logs_of(run, task), this.stem)
         new = memory_commit(run, done, landed=[task], memory=memory, without=task.name)
         gates.inherit(run, run.settings.gates, candidate, run.repository_tree(new))
+        _refuse_edited(run, task)
         passed = Passed(
-            task=task.name, attempt=this.number, old=tip, new=new, commit=done, branch=run.branch,
+            task=task.name, attempt=this.number, old=tip.commit, new=new, commit=done, branch=run.branch,
             task_blob=_text_id(run, task), tracked=run.queue.tracked,
         )  # fmt: skip
         run.journal.write(passed)
-        if _advance(run, passed):
-            return _landed(run, passed)
+        if _advance(run, task, passed):
+            return _landed(run, task, passed)
     raise Ended(Outcome(Kind.MOVED, f"the branch moved {LANDING_TRIES} times while the gates ran"))
 
 
-def _advance(run: Run, passed: Passed) -> bool:
+def _refuse_moved(run: Run, task: Task, base_tree: str, tip: Base, changes: Sequence[Change]) -> None:
+    """Raise Ended (MOVED) where the branch has changed the same files meanwhile, or now protects one of them."""
+    if tip.tree == base_tree:
+        return
+    clash = conflicts(run.shadow, base_tree, tip.tree, changes)
+    if clash:
+        names = ", ".join(path.decode("utf-8", "backslashreplace") for path in clash[:10])
+        raise Ended(Outcome(Kind.MOVED, f"the branch has changed the same files meanwhile: {names}"))
+    verdict = judge(task.scope, task.front.allow_tests, tip.rules, changes)
+    if len(verdict.allowed) != len(changes):
+        first = next((f"{v.change.name}: {v.reason}" for v in verdict.violations), "dropped now")
+        raise Ended(Outcome(Kind.MOVED, f"the branch has changed the rules meanwhile: {first}"))
+
+
+def _advance(run: Run, task: Task, passed: Passed) -> bool:
     """Move branch and checkout to a passed commit; False when the branch has moved. Raises Ended (CHECKOUT)."""
     try:
         landing.advance(
@@ -161,6 +171,7 @@ def _advance(run: Run, passed: Passed) -> bool:
             ) from None
         return False
     except landing.InTheWay as error:
+        _refuse_edited(run, task)
         raise Ended(
             Outcome(
                 Kind.CHECKOUT,
@@ -172,44 +183,44 @@ def _advance(run: Run, passed: Passed) -> bool:
     return True
 
 
-def _landed(run: Run, passed: Passed) -> Outcome:
-    if not passed.tracked and (run.queue.pending / f"{passed.task}.md").exists():
-        move_untracked(run.queue, passed.task, "done")
-    run.journal.write(Landed(task=passed.task, attempt=passed.attempt, commit=passed.commit))
+def _landed(run: Run, task: Task, passed: Passed) -> Outcome:
+    settle(run, passed, task.data)
     return Outcome(Kind.LANDED, f"landed as {passed.commit[:10]}", commit=passed.commit)
 
 
 def _resume(run: Run, this: Attempt) -> Outcome | None:
-    """Land a result that an earlier run had verified but could not land; None when there is none that still fits."""
+    """Land a result that an earlier run had verified but could not land; None when there is none that still fits.
+
+    It goes through everything but the session once more: what has not changed is known already.
+    """
     passed = run.journal.history.passed.get(this.task.name)
     if passed is None:
         return None
     this.number = passed.attempt
-    tip = run.repository.tip()
-    if passed.branch == run.branch and is_ancestor(run.repository, passed.new, tip):
-        return _landed(run, passed)
     if passed.branch == run.branch and passed.task_blob == _text_id(run, this.task):
         run.events.write("landing-resumed", task=this.task.name, commit=passed.commit)
-        if passed.old == tip and _advance(run, passed):
-            return _landed(run, passed)
         try:
-            return _land(run, this, run.repository_tree(passed.old), *_verified(run, passed))
+            return _land(run, this, run.repository_tree(passed.old), *_verified(run, this.task, passed))
         except Ended as ended:
-            if ended.outcome.kind not in (Kind.MOVED, Kind.GATE):
+            if ended.outcome.kind not in (Kind.MOVED, Kind.GATE, Kind.ACCEPT):
                 raise
     run.journal.write(Abandoned(task=this.task.name, attempt=passed.attempt))
     this.number = run.journal.history.attempts.get(this.task.name, 0) + 1
     return None
 
 
-def _verified(run: Run, passed: Passed) -> tuple[list[Change], AgentMemory | None]:
-    """The changes of a verified result, and its additions to the memory file."""
+def _verified(run: Run, task: Task, passed: Passed) -> tuple[list[Change], AgentMemory | None]:
+    """The changes of a verified result, and its additions to the memory file. Raises Ended (MOVED) where the rules
+    of today refuse one."""
     own = f"{run.queue.relative}/".encode()
     changes = [change for change in diff(run.shadow, passed.old, passed.commit) if not change.path.startswith(own)]
     before, after = (
         memory_of(run.shadow, run.repository_tree(commit), run.settings.memory.file).text
         for commit in (passed.commit, passed.new)
     )
+    verdict = judge(task.scope, task.front.allow_tests, base_of(run).rules, changes)
+    if len(verdict.allowed) != len(changes):
+        raise Ended(Outcome(Kind.MOVED, "the rules have changed since this result was verified"))
     return changes, agent_changes(before, after) if before is not None and after is not None else None
 
 

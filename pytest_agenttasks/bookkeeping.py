@@ -5,23 +5,25 @@ from __future__ import annotations
 import datetime
 import os
 import re
-import stat
+import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import gates
 from .base import memory_of
-from .journal import Failed
+from .git import split
+from .journal import Failed, Landed, Passed, Released
 from .landing import BranchMoved, InTheWay, advance
 from .memory import Completed, record_completed, update_queue
 from .memory_changes import AgentMemory, merge_additions
 from .outcome import SetupError
 from .printable import one_line
-from .queue import changed_files, free_name, names
+from .queue import changed_files, free_name, move_untracked, names, write_new
+from .repository import is_ancestor
 from .run import Run
-from .shadow import addition, commit, compose, entries, removal, write_blob
+from .shadow import addition, blob_id, commit, compose, entries, removal, write_blob
 from .task import Task
-from .trees import SYMLINK_MODE, Change
+from .trees import Change
 
 if TYPE_CHECKING:
     from .attempt_record import Attempt
@@ -132,6 +134,36 @@ def give_up(run: Run, task: Task) -> str | None:
     return None
 
 
+def settle(run: Run, passed: Passed, text: bytes | None) -> None:
+    """Write down that a verified result is part of the branch, and move its file where git does not.
+
+    `text` is what the session was given, None when that is not known any more: then a file that differs from
+    the journaled blob stays pending, to run again with its new text.
+    """
+    pending = run.queue.pending / f"{passed.task}.md"
+    edited = False
+    if not passed.tracked and pending.exists():
+        now = pending.read_bytes()
+        edited = blob_id(now, run.repository.object_format) != passed.task_blob
+        if not edited:
+            move_untracked(run.queue, passed.task, "done")
+        elif text is not None:
+            write_new(run.queue.done / f"{free_name(run.queue.done, passed.task)}.md", text)
+    run.journal.write(Landed(task=passed.task, attempt=passed.attempt, commit=passed.commit))
+    if edited:
+        run.journal.write(Released(task=passed.task))
+
+
+def settle_all(run: Run) -> list[str]:
+    """Results that are on the branch although a crash kept that from being written down; a line for each."""
+    lines = []
+    for passed in list(run.journal.history.passed.values()):
+        if is_ancestor(run.repository, passed.new, "HEAD"):
+            settle(run, passed, None)
+            lines.append(f"{passed.task} had landed as {passed.commit[:10]} when the last run ended")
+    return lines
+
+
 def commit_queue(run: Run) -> str | None:
     """Commit what the user did to a tracked queue: new, edited, moved and deleted task files. Returns the commit."""
     for _ in range(TRIES):
@@ -140,7 +172,7 @@ def commit_queue(run: Run) -> str | None:
             return None
         tip = run.repository.tip()
         tree = run.repository_tree(tip)
-        changes = [change for path in paths if (change := _as_on_disk(run, tree, path)) is not None]
+        changes = _as_on_disk(run, tree, paths)
         new_tree = compose(run.shadow, tree, changes)
         if new_tree == tree:
             return None
@@ -162,21 +194,27 @@ def commit_queue(run: Run) -> str | None:
     raise SetupError(f"{run.repository.top}: the branch keeps moving; is another program committing here?")
 
 
-def _as_on_disk(run: Run, tree: str, path: bytes) -> Change | None:
-    file = os.path.join(os.fsencode(run.repository.top), path)
-    before = entries(run.shadow, tree, [path]).get(path)
+def _as_on_disk(run: Run, tree: str, paths: Sequence[bytes]) -> list[Change]:
+    """What git would commit for these files as they are on disk, by the user's own index and filters."""
+    repository = run.repository
+    before = entries(run.shadow, tree, paths)
+    copy = repository.git_dir / f"index.agenttasks-queue-{os.getpid()}"
     try:
-        status = os.lstat(file)
-    except FileNotFoundError:
-        return removal(path, before[1], before[0]) if before else None
-    if stat.S_ISLNK(status.st_mode):
-        return addition(path, write_blob(run.shadow, os.readlink(file)), SYMLINK_MODE)
-    with open(file, "rb") as stream:
-        data = stream.read()
-    stored = run.shadow.git(
-        "hash-object", "-w", "--stdin", f"--path={os.fsdecode(path)}", stdin=data, work_tree=run.repository.top
-    )
-    executable = bool(status.st_mode & stat.S_IXUSR) and run.repository.settings.get("core.filemode") != "false"
-    return addition(path, stored.decode().strip(), "100755" if executable else "100644")
-
-
+        shutil.copy2(repository.git_dir / "index", copy)
+        stdin = b"".join(path + b"\0" for path in paths)
+        repository.git("update-index", "--add", "--remove", "-z", "--stdin", stdin=stdin, index=copy)
+        listed = split(repository.git("ls-files", "-s", "-z", "--", *map(os.fsdecode, paths), index=copy))
+    finally:
+        copy.unlink(missing_ok=True)
+    changes = []
+    now = {}
+    for entry in listed:
+        head, _, path = entry.partition(b"\t")
+        mode, object_id, _ = head.decode("ascii").split(" ")
+        now[path] = (mode, object_id)
+    for path in paths:
+        if path in now:
+            changes.append(addition(path, now[path][1], now[path][0]))
+        elif path in before:
+            changes.append(removal(path, before[path][1], before[path][0]))
+    return changes

@@ -28,6 +28,17 @@ from .workspace import Place, remove
 
 INCLUDE_FILE = ".worktreeinclude"
 STAMP = "dependencies.msgpack"
+USUAL_INPUTS = (
+    "package.json", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", "yarn.lock",
+    "pyproject.toml", "uv.lock", "poetry.lock", "setup.py", "setup.cfg", "requirements.txt", "requirements-dev.txt",
+    "bun.lock", "Cargo.lock", "go.sum", "Gemfile.lock", "composer.lock",
+)  # fmt: skip
+"""What decides about the dependencies where `setup_inputs` says nothing."""
+SCRATCH = (".cache", ".vite")
+"""Folders in node_modules that tools write their caches to, also in the user's checkout."""
+
+
+UNREADABLE = (0, 0, 0, 0)
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -71,23 +82,30 @@ class Provider:
     def digest(self, tree: str) -> str:
         """Identifies what the dependencies are made from, for `tree`."""
         settings = self.settings
-        inputs = entries(self.shadow, tree, [git_path(path) for path in settings.setup_inputs])
+        named = settings.setup_inputs or (USUAL_INPUTS if settings.setup else ())
+        inputs = entries(self.shadow, tree, map(git_path, named))
         sources = [(path, _times(self.source(path))) for path in self.copied()]
         told = repr((settings.setup, settings.link, sorted(inputs.items()), sources))
         return hashlib.sha256(told.encode()).hexdigest()
 
     def fresh(self, where: Place, tree: str) -> tuple[bool, tuple[str, ...]]:
-        """Whether the place's dependencies are the right ones and untouched, and up to five touched paths."""
+        """Whether the place's dependencies are the right ones and untouched, and up to five touched paths.
+
+        What was merely added (a tool's cache in node_modules) is removed.
+        """
         manifest = _load(where)
         if manifest is None:
             return not self._wanted(), ()
         if manifest.inputs != self.digest(tree):
             return False, ()
         now = _listing(where, manifest.roots, self.caches())
-        if now == manifest.files:
-            return True, ()
-        touched = [p for p in {**now, **manifest.files} if now.get(p) != manifest.files.get(p)]
-        return False, tuple(p.decode("utf-8", "backslashreplace") for p in sorted(touched)[:5])
+        for path in now.keys() - manifest.files.keys():
+            if now[path] == UNREADABLE:
+                return False, (path.decode("utf-8", "backslashreplace"),)
+            _remove_added(where.path, os.fsdecode(path))
+            del now[path]
+        touched = [path for path in manifest.files if now.get(path) != manifest.files[path]]
+        return not touched, tuple(p.decode("utf-8", "backslashreplace") for p in sorted(touched)[:5])
 
     def provide(self, where: Place, tree: str, tracked: Callable[[], set[bytes]]) -> None:
         """Make the dependencies anew in a place that holds exactly `tree`. Raises SetupFailed or SetupError."""
@@ -167,11 +185,24 @@ class Provider:
 def _times(source: Path) -> tuple[tuple[str, int, int], ...]:
     """Size and time stamp of a file, or of a folder and what lies right in it."""
     try:
-        children = sorted(source.iterdir()) if source.is_dir() else []
-        stats = [(path.name, path.lstat()) for path in (source, *children)]
+        stats = [(source.name, source.stat())]
+        if source.is_dir():
+            stats += [
+                (path.name, path.lstat()) for path in sorted(source.iterdir()) if path.name not in SCRATCH
+            ]
     except FileNotFoundError:
         return ()
     return tuple((name, status.st_size, status.st_mtime_ns) for name, status in stats)
+
+
+def _remove_added(top: Path, path: str) -> None:
+    """Delete a file or link, and the folders around it that are empty now."""
+    (top / path).unlink(missing_ok=True)
+    for parent in PurePosixPath(path).parents:
+        try:
+            (top / parent).rmdir()
+        except OSError:
+            return
 
 
 def _above(path: str) -> Iterator[str]:
@@ -211,9 +242,9 @@ def _listing(
             continue
         found[root] = (status.st_mode, 0, 0, 0)
         inside = {cache[len(root) + 1 :] for cache in caches if cache.startswith(root + b"/")}
-        for path, entry, trouble in walk(Path(os.fsdecode(place)), inside):
+        for path, entry, _ in walk(Path(os.fsdecode(place)), inside):
             if entry is None:
-                found[root + b"/" + path + (trouble or "").encode()] = (0, 0, 0, 0)
+                found[root + b"/" + path] = UNREADABLE
             elif not entry.is_dir(follow_symlinks=False):
                 add(root + b"/" + path, entry.stat(follow_symlinks=False))
     return found

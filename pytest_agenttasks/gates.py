@@ -56,16 +56,13 @@ def check(
     *,
     trust: bool = True,
 ) -> list[Verdict]:
-    """Run `gates` in order on `tree`, up to the first that is red; verdicts already known are not asked again.
+    """Run `gates` in order on `tree`, up to the first that is red; none where the verdicts of all are known.
 
     `trust` False: past the cache. Each gate's output goes to `logs/STEM.gate-NAME.log`.
     """
     keys = [_key(run, gate, tree) for gate in gates]
-    known = [
-        verdict if trust and (verdict := _recall(run, key)) and not verdict.inherited else None
-        for key in keys
-    ]
-    if gates and all(known):
+    known = [_recall(run, key) for key in keys] if trust else []
+    if known and all(verdict and not verdict.inherited for verdict in known):
         return [verdict for verdict in known if verdict]
     try:
         where = ready(run, "gate", tree, head)
@@ -85,13 +82,12 @@ def check(
             )
         ]
     verdicts = []
-    for gate, key, before in zip(gates, keys, known, strict=True):
-        verdict = before or _run_gate(run, gate, where, tree, logs / f"{stem}.gate-{gate.name}.log")
+    for gate, key in zip(gates, keys, strict=True):  # a later gate may use what an earlier one has built
+        verdict = _run_gate(run, gate, where, tree, logs / f"{stem}.gate-{gate.name}.log")
         verdicts.append(verdict)
         if not verdict.passed:
             break
-        if not verdict.cached:
-            _remember(run, key, verdict)
+        _remember(run, key, verdict)
     return verdicts
 
 
@@ -118,10 +114,12 @@ def inherit(run: Run, gates: Sequence[GateSettings], tree: str, bookkept: str) -
 def refuse_red(
     run: Run, gates: Sequence[GateSettings], red: Verdict, base: str, logs: Path, stem: str
 ) -> Outcome:
-    """The outcome of a red gate: the task's own failure, unless the same gate is red on the base now."""
-    projects = {gate.name for gate in run.settings.gates}
-    asked = [gate for gate in gates if gate.name == red.gate and gate.name in projects]
-    if red.gate == "setup" or asked:
+    """The outcome of a red gate: the task's own failure, unless that gate, or one before it, is red on the base now."""
+    names = [
+        gate.name for gate in gates[: len(run.settings.gates)]
+    ]  # the task's own come after the project's
+    if red.gate == "setup" or red.gate in names:
+        asked = gates[: names.index(red.gate) + 1] if red.gate in names else ()
         tree = run.repository.tree_of(base)
         again = check(run, asked, tree, base, logs, f"{stem}.base", trust=False)
         if again and not again[-1].passed:
@@ -129,9 +127,9 @@ def refuse_red(
                 _forget(run, _key(run, gate, tree))
             return Outcome(
                 Kind.BASE_RED,
-                f"gate `{red.gate}` is red on the base too ({again[-1].reason})",
+                f"gate `{again[-1].gate}` is red on the base too ({again[-1].reason})",
                 evidence=again[-1].evidence,
-                gate=red.gate,
+                gate=again[-1].gate,
                 log=again[-1].log,
                 advice="mend the branch (or the machine: network, certificates, services), then start again",
             )
@@ -180,7 +178,9 @@ def _run_gate(run: Run, gate: GateSettings, where: Place, tree: str, log: Path) 
             finished.exit_code, ""
         )
         return verdict(
-            f"`{gate.run}` ended with exit status {finished.exit_code}{meaning}", finished.seconds, missing=bool(meaning)
+            f"`{gate.run}` ended with exit status {finished.exit_code}{meaning}",
+            finished.seconds,
+            missing=bool(meaning),
         )
     changed = split(
         run.shadow.git(

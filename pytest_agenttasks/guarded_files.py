@@ -115,7 +115,10 @@ USUAL_TEST_NAMES = _words("""
     test_*.cc test_*.cpp *_unittest.cc *_unittest.cpp *_test.clj *_test.cljs *_test.jl *_test.lua
     *_spec.lua *.bats *.t *.feature test-*.R test_*.sh *_test.sh *_test.zig *_test.ml *_test.nim
 """)
-USUAL_TESTS = (*(f"**/{folder}/" for folder in USUAL_TEST_FOLDERS), *USUAL_TEST_NAMES)
+USUAL_TESTS = (
+    *(f"**/{folder}/" for folder in USUAL_TEST_FOLDERS),
+    *(f"**/{name}" for name in USUAL_TEST_NAMES),
+)
 """The usual test files of every language, as globs: what `tests: null` in the settings stands for."""
 
 

@@ -117,13 +117,13 @@ def recover(shadow: Shadow, journal: Journal) -> str | None:
     another process holds the index lock.
     """
     record = journal.history.forward
-    if record is None:
-        return None
     repository = shadow.repository
     with FileLock(repository.home / "landing.lock"), uninterrupted():
-        _unlock(repository, record.lock)
         for left in repository.git_dir.glob("index.agenttasks-*"):
             left.unlink()
+        if record is None:
+            return None
+        _unlock(repository, record.lock)
         tip = repository.line("rev-parse", "--verify", record.branch)
         if tip == record.old:
             journal.write(Withdrawn(new=record.new))

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from . import gates, landing, recipe_checks
 from .agents.registry import preflight as agent_preflight
 from .base import memory_of, rules_of
-from .bookkeeping import commit_queue
+from .bookkeeping import commit_queue, settle_all
 from .checkout import environment
 from .git import GitError
 from .journal import RunStarted
@@ -74,7 +74,7 @@ def check(run: Run, say: Callable[[str], None]) -> None:
         raise SetupError(
             f"{run.repository.top}: a landing of the last run cannot be finished: {error}"
         ) from error
-    if line:
+    for line in [*filter(None, [line]), *settle_all(run)]:
         say(line)
     refuse_unusable(run.repository)
     refuse_dirty(run.repository, run.queue.relative if run.queue.tracked else None)

@@ -102,6 +102,12 @@ def move_untracked(queue: Queue, name: str, folder: str) -> Path:
     return target
 
 
+def write_new(file: Path, data: bytes) -> None:
+    """Write a file that must not exist yet."""
+    with file.open("xb") as stream:
+        stream.write(data)
+
+
 def ensure_folders(queue: Queue) -> None:
     for folder in (queue.done, queue.failed):
         folder.mkdir(exist_ok=True)

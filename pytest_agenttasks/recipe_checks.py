@@ -29,6 +29,14 @@ def refuse_unusable(provider: Provider, tree: str) -> None:
                     f"workspace.copy: `{path}/{name}` is an absolute link into your checkout, so gates would test your "
                     "files instead of the attempt's; use `workspace.setup`"
                 )
+    inputs = provider.settings.setup_inputs
+    found = entries(provider.shadow, tree, map(git_path, inputs))
+    for path in inputs:
+        if re.search(r"[*?\[]", path) and git_path(path) not in found:
+            raise SetupError(
+                f"workspace.setup_inputs: `{path}` is no file or folder of the last commit; name each one (a glob "
+                "stands for nothing here, a folder for all that is in it)"
+            )
     setup = provider.settings.setup
     if setup and _PIP.search(setup) and not _OWN_ENVIRONMENT.search(setup):
         raise SetupError(

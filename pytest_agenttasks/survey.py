@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+RULE_FILES = (b".gitattributes", b".gitignore")
+"""What steers how git sees the other files of its folder and below."""
 MAX_FILE = 100 * 1024 * 1024
 """Bytes; a larger file is neither stored nor landed (a 4 GB sparse file keeps git busy for half a minute)."""
 
@@ -27,7 +29,7 @@ class Oddity:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """One walk's findings; `rules` are the ignore-rule files that it met, `empty` the empty folders."""
+    """One walk's findings; `rules` are the `.gitattributes` and `.gitignore` files that it met, `empty` the empty folders."""
 
     oddities: tuple[Oddity, ...]
     rules: tuple[bytes, ...]
@@ -74,7 +76,7 @@ def survey(top: Path, skip: Collection[bytes]) -> Survey:
         name = entry.name
         if is_git_name(name):
             oddities.append(Oddity(path, "nested git repository or a twin of .git"))
-        if name == b".gitignore":
+        if name in RULE_FILES:
             rules.append(path)
         if entry.is_dir(follow_symlinks=False):
             folders.add(path)
@@ -116,11 +118,15 @@ def leaves(path: bytes, target: bytes) -> bool:
     if target.startswith(b"/") or b"\0" in target:
         return True
     depth = path.count(b"/")
+    down = False
     for part in target.split(b"/"):
         if part == b"..":
             depth -= 1
-            if depth < 0:
+            # After a step down, `..` goes up from wherever another link may have led.
+            if depth < 0 or down:
                 return True
         elif part not in (b"", b"."):
-            depth += 1
+            down = True
+            if is_git_name(part):
+                return True
     return False

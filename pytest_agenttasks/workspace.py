@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import stat
+import subprocess
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
@@ -20,8 +21,8 @@ import platformdirs
 
 from .git import GitError, split
 from .repository import Repository, write_config
-from .shadow import Shadow, blob, blob_id, entries, write_blob
-from .survey import Oddity, survey, walk
+from .shadow import Shadow, entries, write_blob
+from .survey import RULE_FILES, Oddity, survey, walk
 
 Role = Literal["agent", "gate"]
 
@@ -157,24 +158,30 @@ def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[byte
     """
     found = survey(where.path, skip)
     git = partial(shadow.git, index=where.index, work_tree=where.path)
-    with _BaseRules(shadow, where, base_tree, found.rules) as changed_rules:
+    odd = {oddity.path for oddity in found.oddities}
+    with _BaseRules(shadow, where, base_tree, found.rules, odd) as changed_rules:
         hiding = _hiding(shadow, where, skip)
         ignored = split(git(*hiding, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"))
-        oddities = tuple(oddity for oddity in found.oddities if not _inside(oddity.path, ignored))
+        oddities = [oddity for oddity in found.oddities if not _inside(oddity.path, ignored)]
+        try:
+            if not oddities:
+                git(*hiding, "add", "-A")
+        except GitError as error:
+            # Its own words name the file; the rest is still worth storing.
+            reason = error.stderr.strip().splitlines()[-1:] or ["git add failed"]
+            oddities.append(Oddity(b"(git add)", reason[0]))
         if oddities:
             hiding = _hiding(shadow, where, [*skip, *(oddity.path for oddity in oddities)])
             git(*hiding, "add", "-A", "--ignore-errors", accept=(0, 1, 128))
-        else:
-            git(*hiding, "add", "-A")
         if changed_rules:
             lines = b"".join(
                 f"{mode} {object_id}\t".encode() + path + b"\0" for path, (mode, object_id) in changed_rules.items()
             )
-            git("update-index", "-z", "--index-info", stdin=lines)
+            git("update-index", "--add", "-z", "--index-info", stdin=lines)
         tree = git("write-tree").decode().strip()
     skipped = {path.rstrip(b"/") for path in skip}
     left_over = tuple(path for path in ignored if path.rstrip(b"/") not in skipped)
-    return Snapshot(tree, oddities, left_over, found.empty)
+    return Snapshot(tree, tuple(oddities), left_over, found.empty)
 
 
 def _inside(path: bytes, listed: list[bytes]) -> bool:
@@ -194,38 +201,59 @@ def _hiding(shadow: Shadow, where: Place, paths: Collection[bytes]) -> tuple[str
 
 
 class _BaseRules:
-    """While it is entered, the workspace has the `.gitignore` files of the base: an agent's own could hide files.
+    """While it is entered, the workspace has the base's `.gitattributes` and `.gitignore` files, and no others.
 
-    Yields the agent's versions (path → mode and stored object), to be put into the snapshot afterwards; the
-    files themselves are put back on leaving. A deleted one needs no care: its absence hides nothing.
+    An agent's own could hide files, change what is stored of them, or keep git from storing anything. Yields
+    the agent's versions (path → mode and stored object), to be put into the snapshot afterwards; the files
+    themselves are put back on leaving. A deleted one needs no care: its absence hides nothing.
     """
 
-    def __init__(self, shadow: Shadow, where: Place, base_tree: str, present: tuple[bytes, ...]) -> None:
-        self._shadow, self._where, self._base, self._present = shadow, where, base_tree, present
+    def __init__(
+        self, shadow: Shadow, where: Place, base_tree: str, present: tuple[bytes, ...], odd: Collection[bytes]
+    ) -> None:
+        self._shadow, self._where, self._base = shadow, where, base_tree
+        self._present, self._odd = present, odd
         self._agents: dict[bytes, tuple[str, str]] = {}
         self._originals: dict[Path, bytes] = {}
+        self._away: dict[Path, Path] = {}
 
     def __enter__(self) -> dict[bytes, tuple[str, str]]:
-        base = entries(self._shadow, self._base, self._present)
-        for path in self._present:
+        # Attributes first: they decide whether an ignore file counts as changed.
+        for name in RULE_FILES:
+            self._restore([path for path in self._present if path.rpartition(b"/")[2] == name])
+        return self._agents
+
+    def _restore(self, paths: list[bytes]) -> None:
+        git = partial(self._shadow.git, index=self._where.index, work_tree=self._where.path)
+        plain = []
+        for path in paths:
             file = self._where.path / os.fsdecode(path)
-            if file.is_symlink() or not file.is_file():
-                continue
-            mode, object_id = base.get(path, ("100644", ""))
+            mode = file.lstat().st_mode
+            if path in self._odd or not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):
+                self._away[file] = self._where.root / f"rules-{len(self._away)}"
+                file.rename(self._away[file])
+            elif stat.S_ISREG(mode):
+                plain.append(path)
+        if not plain:
+            return
+        changed = split(git("ls-files", "-z", "-m", "-o", "--", *map(os.fsdecode, plain)))
+        base = entries(self._shadow, self._base, changed)
+        for path in changed:
+            file = self._where.path / os.fsdecode(path)
+            mode_bits, object_id = base.get(path, ("100644", ""))
             data = file.read_bytes()
-            if blob_id(data, self._shadow.repository.object_format) == object_id:
-                continue
-            self._agents[path] = (mode, write_blob(self._shadow, data))
+            self._agents[path] = (mode_bits, write_blob(self._shadow, data))
             self._originals[file] = data
             if object_id:
-                file.write_bytes(blob(self._shadow, object_id))
+                file.write_bytes(git("cat-file", "--filters", f"--path={os.fsdecode(path)}", object_id))
             else:
                 file.unlink()
-        return self._agents
 
     def __exit__(self, *_: object) -> None:
         for file, data in self._originals.items():
             file.write_bytes(data)
+        for file, place in self._away.items():
+            place.rename(file)
 
 
 def set_aside(where: Place, name: str) -> Path:
@@ -249,7 +277,10 @@ def discard(where: Place) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder of ours, opening folders that were made unwritable; absent is fine."""
+    """Delete a file or a folder of ours, whatever an agent made of it; absent is fine.
+
+    What even that does not delete is moved aside, for a later run must not stumble over it.
+    """
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -259,7 +290,12 @@ def remove(path: Path) -> None:
         return
     try:
         shutil.rmtree(path)
-    except PermissionError:
-        for folder, _, _ in os.walk(path):
-            Path(folder).chmod(0o700)
-        shutil.rmtree(path)
+    except (OSError, RecursionError):
+        # Folders without permissions, or deeper than any path may be long: the tools walk by handle.
+        subprocess.run(["chmod", "-R", "u+rwX", "--", path], capture_output=True, check=False)
+        subprocess.run(["rm", "-rf", "--", path], capture_output=True, check=False)
+    if os.path.lexists(path):
+        number = 1
+        while os.path.lexists(trash := path.with_name(f"trash-{number}")):
+            number += 1
+        path.rename(trash)

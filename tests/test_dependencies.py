@@ -68,11 +68,9 @@ def test_setup_runs_once_until_its_inputs_change(with_lock: UserRepository) -> N
         "echo poison > deps/lock",
         "printf 'ONE\\n' > deps/lock; touch -r lock deps/lock",
         "rm deps/lock",
-        "echo poison > deps/new.js",
         "mv deps aside; cp -a aside deps; rm -r aside",
         "rm -r deps; ln -s /tmp deps",
         "chmod 000 deps",
-        "mkdir -p deps/nested/deep && touch deps/nested/deep/sitecustomize.py",
     ],
 )
 @pytest.mark.parametrize("kind", ["setup", "copy"])
@@ -91,6 +89,17 @@ def test_touched_dependencies_are_made_anew(with_lock: UserRepository, kind: str
         assert fingerprint(where.path / "deps").keys() == expected
         assert "dependencies-touched" in events(run)
         assert fingerprint(with_lock.path) == before
+
+
+def test_what_was_added_to_dependencies_is_removed_and_they_stay(with_lock: UserRepository) -> None:
+    with opened(with_lock, gates=GATES, workspace={"setup": SETUP, "setup_inputs": ["lock"]}) as run:
+        where = made(run)
+        expected = fingerprint(where.path / "deps")
+        poison = "mkdir -p deps/.cache/a/b; touch deps/.cache/a/b/c deps/new.py; ln -s /tmp deps/link; mkfifo deps/pipe"
+        assert run.provider.run(where, poison, where.root / "poison.log", 60).ok
+        made(run)
+        assert fingerprint(where.path / "deps") == expected
+        assert setups(where) == 1
 
 
 def test_what_a_session_does_to_its_dependencies_reaches_no_gate_and_no_later_session(
@@ -245,6 +254,11 @@ def test_a_link_leads_to_the_users_folder_and_is_neither_landed_nor_deleted(
         ({"link": ["env"]}, {"env/pyvenv.cfg": "home = /usr/bin\n"}, "virtual environment"),
         ({"link": ["node_modules"], "setup": "npm ci"}, {"node_modules/x/index.js": ""}, "workspace.setup"),
         ({"link": ["deps"]}, {}, "`deps` is not in"),
+        (
+            {"setup": "true", "setup_inputs": ["packages/*/package.json"]},
+            {},
+            "workspace.setup_inputs: `packages/*/package.json`",
+        ),
     ],
 )
 def test_recipes_that_cannot_work_are_refused(
@@ -355,6 +369,15 @@ def test_a_lock_file_that_setup_rewrites_is_put_back(with_lock: UserRepository) 
         "tasks/done/001-first.md",
         "tasks/pending/001-first.md",
     ]
+
+
+def test_setup_runs_again_for_the_usual_files_where_no_inputs_are_named(with_lock: UserRepository) -> None:
+    with opened(with_lock, gates=GATES, workspace={"setup": SETUP}) as run:
+        where = made(run)
+        made(run, commit_id=candidate(run, lock="two\n"))
+        assert setups(where) == 1
+        made(run, commit_id=candidate(run, **{"package-lock.json": "{}"}))
+        assert setups(where) == 2
 
 
 @pytest.mark.xfail(strict=True, reason="setup runs before the git of the place is there")

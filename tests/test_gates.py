@@ -9,7 +9,7 @@ import pytest
 
 from pytest_agenttasks import gates
 from pytest_agenttasks.gates import Verdict
-from pytest_agenttasks.outcome import Kind
+from pytest_agenttasks.outcome import Kind, SetupError
 from pytest_agenttasks.run import Run
 from pytest_agenttasks.settings import GateSettings
 from pytest_agenttasks.shadow import addition, commit, compose, entries, write_blob
@@ -291,6 +291,19 @@ def test_red_on_the_attempt_alone_is_the_tasks_failure(repository: UserRepositor
         found = outcome(run)
     assert (found.kind, found.gate) == (Kind.GATE, "tests")
     assert found.evidence == "attempt 1\n"
+
+
+def test_a_gate_that_needs_what_an_earlier_one_built(repository: UserRepository, tmp_path: Path) -> None:
+    gates = [
+        {"name": "build", "run": "mkdir build && cp src/a.txt build/"},
+        {"name": "tests", "run": f"! grep attempt build/a.txt && test -e {tmp_path}/mended"},
+    ]
+    with opened(repository, gates=gates) as run:
+        with pytest.raises(SetupError, match="`tests` is red on the base"):
+            outcome(run)
+        (tmp_path / "mended").touch()
+        found = outcome(run)
+        assert (found.kind, found.gate) == (Kind.GATE, "tests")
 
 
 def test_red_on_the_base_too_is_not(repository: UserRepository, tmp_path: Path) -> None:

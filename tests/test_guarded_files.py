@@ -130,7 +130,7 @@ CONFIGURATION_FILES = [
     ),
     *("azure-pipelines.yml", ".pre-commit-config.yaml", ".husky/pre-commit", ".env", ".env.test", ".envrc"),
     *(
-        ".config/nextest.toml",
+        ".config/dotnet-tools.json",
         ".vscode/settings.json",
         ".tool-versions",
         "src/CLAUDE.md",
@@ -231,7 +231,17 @@ def test_a_new_module_that_hides_a_tool_or_the_standard_library_is_guarded(path:
 
 
 @pytest.mark.parametrize(
-    "path", ["pytest/helpers.py", "src/email/send.py", "app/json.py", "pytest.md", "src/test/A.java"]
+    "path",
+    [
+        "__init__.py",
+        ".config/app.json",
+        "src/dotnet-tools.json",
+        "pytest/helpers.py",
+        "src/email/send.py",
+        "app/json.py",
+        "pytest.md",
+        "src/test/A.java",
+    ],
 )
 def test_a_name_that_hides_nothing_is_fine(path: str) -> None:
     assert guarded(path, True) is None

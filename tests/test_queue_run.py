@@ -284,3 +284,59 @@ def test_a_verified_result_lands_on_a_branch_that_went_on_elsewhere(project: Pro
     text = project.repository.read("CLAUDE.md")
     assert "- seen" in text
     assert text.count("001-first:") == 1
+
+
+def test_a_result_is_gated_again_by_the_gates_of_today(project: Project) -> None:
+    project.agent(f"echo x >> src/a.txt; echo mine >> {project.path}/src/a.txt")
+    project.task("001-first", front="max_attempts: 1")
+    assert project.run().outcomes == {"001-first": "checkout"}
+    project.repository.git("checkout", "src/a.txt")
+    project.agent("exit 1")
+    project.configure(gate="! grep -q x src/a.txt")
+    result = project.run()
+    assert result.outcomes == {"001-first": "agent"}, result.output
+    assert project.repository.read("src/a.txt") == "a\n"
+
+
+def test_a_task_that_landed_before_a_crash_and_was_reverted_is_held(project: Project) -> None:
+    project.task("001-first")
+    assert project.run().status == 0
+    journal = project.path / ".git/agenttasks/journal.jsonl"
+    lines = [line for line in journal.read_text().splitlines(True) if '"landed"' not in line and "ended" not in line]
+    journal.write_text("".join(lines))
+    project.repository.git("revert", "--no-edit", "HEAD")
+    result = project.run()
+    assert result.outcomes == {"001-first": "held"}, result.output
+
+
+def test_an_untracked_task_edited_while_its_gates_run_runs_again(project: Project) -> None:
+    project.repository.git("rm", "-rq", "tasks")
+    project.repository.write(".gitignore", "*.log\nbuild/\ntasks/\n")
+    project.repository.commit("no queue")
+    task = project.task("001-first")
+    once = project.path.parent / "once"
+    project.configure(gate=f"if grep -q x src/a.txt && ! test -e {once}; then touch {once}; echo '- more' >> {task}; fi")
+    project.agent("echo x >> src/a.txt")
+    result = project.run()
+    assert result.outcomes == {"001-first": "landed"}, result.output
+    assert "edited" in result.properties["001-first"]["attempt.1"]
+
+
+def test_rules_that_the_user_adds_meanwhile_hold(project: Project) -> None:
+    project.agent(
+        "echo x >> src/a.txt\nif [ $AGENTTASKS_ATTEMPT = 1 ]; then cd " + str(project.path) + "; "
+        "printf '# M\\n\\n## Do Not Touch\\n- src/a.txt\\n' > CLAUDE.md; git add CLAUDE.md; git commit -qm rules; fi"
+    )
+    project.task("001-first")
+    result = project.run()
+    assert result.outcomes == {"001-first": "scope"}, result.output
+    assert project.repository.read("src/a.txt") == "a\n"
+
+
+def test_a_task_file_with_windows_line_ends_is_committed_under_autocrlf(project: Project) -> None:
+    project.repository.git("config", "core.autocrlf", "true")
+    task = project.task("001-first")
+    task.write_bytes(task.read_bytes().replace(b"\n", b"\r\n"))
+    result = project.run()
+    assert result.outcomes == {"001-first": "landed"}, result.output
+    assert project.repository.status() == ""

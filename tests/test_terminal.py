@@ -131,7 +131,7 @@ LATE = (
 )
 
 
-@pytest.mark.parametrize("option", ["-v", "-q", "-qq", "--tb=line"])
+@pytest.mark.parametrize("option", ["-v", "-q", "--no-header"])
 def test_plain_output_has_no_trace_of_a_live_line(project: Project, option: str) -> None:
     project.agent("[ $AGENTTASKS_ATTEMPT = 2 ] && echo x >> src/a.txt")
     project.task("001-keys")
@@ -144,7 +144,7 @@ def test_plain_output_has_no_trace_of_a_live_line(project: Project, option: str)
     if option == "-v":
         assert "tasks/pending/001-keys.md::001-keys RERUN" in result.output
         assert "tasks/pending/001-keys.md::001-keys PASSED" in result.output
-    elif option.startswith("-q"):
+    elif option == "-q":
         assert line.startswith("R.")
     else:
         assert line.startswith("tasks/pending/001-keys.md R.")

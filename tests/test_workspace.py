@@ -202,3 +202,62 @@ def test_filters_and_hooks_of_the_agent_are_never_run(shadow: Shadow, where: Pla
     snapshot(shadow, where, base(shadow), ())
     reset(shadow, where)
     assert not canary.exists()
+
+
+def test_line_ending_settings_do_not_make_untouched_rule_files_look_changed(repository: UserRepository) -> None:
+    repository.git("config", "core.autocrlf", "true")
+    shadow = prepare(discover(repository.path), [])
+    where = place(shadow, "agent", 0)
+    reset(shadow, where)
+    assert (where.path / ".gitignore").read_bytes() == b"*.log\r\nbuild/\r\n"
+    assert changed(shadow, where) == {}
+    (where.path / ".gitignore").write_bytes(b"*.txt\r\n")
+    (where.path / "src/new.txt").write_text("n\n")
+    assert changed(shadow, where) == {".gitignore": "modified", "src/new.txt": "added"}
+
+
+@pytest.mark.parametrize("attributes", ["*.txt working-tree-encoding=UTF-16\n", "* ident\n", "*.txt eol=crlf\n"])
+def test_attributes_of_the_agents_change_nothing_that_is_stored(
+    shadow: Shadow, where: Place, attributes: str
+) -> None:
+    (where.path / "src/.gitattributes").write_text(attributes)
+    (where.path / "src/a.txt").write_bytes(b"$Id: secret $\r\n")
+    shot = snapshot(shadow, where, base(shadow), ())
+    assert shot.oddities == ()
+    assert {c.name for c in diff(shadow, base(shadow), shot.tree)} == {"src/.gitattributes", "src/a.txt"}
+    stored = entries(shadow, shot.tree, [b"src/a.txt"])[b"src/a.txt"][1]
+    assert blob(shadow, stored) == b"$Id: secret $\r\n"
+
+
+def test_a_file_that_git_cannot_store_is_an_oddity_and_not_the_end(repository: UserRepository) -> None:
+    repository.commit("attributes", **{".gitattributes": "*.utf16 working-tree-encoding=UTF-16\n"})
+    shadow = prepare(discover(repository.path), [])
+    where = place(shadow, "agent", 0)
+    reset(shadow, where)
+    (where.path / "bad.utf16").write_bytes(b"odd number of bytes")
+    (where.path / "src/a.txt").write_text("A\n")
+    shot = snapshot(shadow, where, base(shadow), ())
+    assert [oddity.name for oddity in shot.oddities] == ["(git add)"]
+    assert "bad.utf16" in shot.oddities[0].reason
+
+
+@pytest.mark.parametrize("make", ["pipe", "sparse"])
+def test_a_rule_file_that_is_no_plain_file_does_not_stop_git(shadow: Shadow, where: Place, make: str) -> None:
+    odd = where.path / "src/.gitignore"
+    if make == "pipe":
+        os.mkfifo(odd)
+    else:
+        odd.touch()
+        os.truncate(odd, 3 * 1024**3)
+    (where.path / "src/new.txt").write_text("n\n")
+    shot = snapshot(shadow, where, base(shadow), ())
+    assert [oddity.name for oddity in shot.oddities] == ["src/.gitignore"]
+    assert "src/new.txt" in {change.name for change in diff(shadow, base(shadow), shot.tree)}
+    assert odd.exists()
+
+
+def test_folders_deeper_than_any_path_are_removed(shadow: Shadow, where: Place) -> None:
+    script = "cd build 2>/dev/null || { mkdir build; cd build; }; for i in $(seq 1500); do mkdir deep; cd deep; done"
+    subprocess.run(["bash", "-c", script], cwd=where.path, check=True)
+    reset(shadow, where)
+    assert not (where.path / "build").exists()
