@@ -81,8 +81,11 @@ def check(
                 log=str(log),
             )
         ]
-    verdicts = []
+    verdicts: list[Verdict] = []
     for gate, key in zip(gates, keys, strict=True):  # a later gate may use what an earlier one has built
+        if verdicts and not run.provider.fresh(where, tree)[0]:
+            # But nothing that one wrote into the dependencies may decide for another.
+            where = ready(run, "gate", tree, head)
         verdict = _run_gate(run, gate, where, tree, logs / f"{stem}.gate-{gate.name}.log")
         verdicts.append(verdict)
         if not verdict.passed:

@@ -24,7 +24,7 @@ from .outcome import SetupError
 from .queue import Queue, ensure_folders
 from .repository import Repository
 from .repository_checks import refuse_dirty, refuse_unusable
-from .run import Run, agent_environment
+from .run import Run, agent_environment, named
 from .workspace import place, state_folder
 
 LOW_DISK = 200 * 1024 * 1024
@@ -63,6 +63,7 @@ def _describe(owner: Path) -> str:
         return "its process is not known"
 
 
+@named("the run cannot start")
 def check(run: Run, say: Callable[[str], None]) -> None:
     """Make sure that a run can start, after mending what a crashed one left. Raises SetupError."""
     for program in run.journal.history.programs:

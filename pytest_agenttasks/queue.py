@@ -63,6 +63,16 @@ def open_queue(repository: Repository, path: Path) -> Queue:
         )
     names = tuple(f"{relative}/{name}" for name in (real.name, "done", "failed"))
     tracked = bool(repository.git("ls-tree", "-r", "--name-only", "HEAD", "--", *(f"{name}/" for name in names)))
+    if tracked:
+        ignored = repository.git(
+            "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", *(f"{name}/" for name in names)
+        )
+        if any(path.endswith(b".md") for path in split(ignored)):
+            raise SetupError(
+                f"{path}: git tracks the queue's folders but ignores task files in them, so they could not move with their "
+                "commits; track them (mend .gitignore), or stop tracking the folders: "
+                f"`git rm -r --cached {relative}` and ignore `{relative}/`"
+            )
     return Queue(pending=repository.top / real.relative_to(top), relative=relative, tracked=tracked)
 
 

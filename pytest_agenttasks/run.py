@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from .agents.contract import AgentResult, AgentWorkspace, Progress, Prompt
 from .checkout import environment
 from .dependencies import Provider
 from .eventlog import EventLog
+from .git import GitError
 from .journal import Journal
 from .outcome import SetupError
 from .queue import Queue
@@ -86,6 +88,16 @@ class Run:
         self.supervisor.close()
 
 
+@contextmanager
+def named(what: str) -> Iterator[None]:
+    """Turn errors of files and of git into a SetupError that says what was being done."""
+    try:
+        yield
+    except (OSError, GitError) as error:
+        raise SetupError(f"{what}: {error}") from error
+
+
+@named("the runner's own files cannot be used")
 def open_run(
     repository: Repository,
     queue: Queue,

@@ -131,6 +131,7 @@ def _executor(run: Run, where: Place, variables: Mapping[str, str], limit: float
 def store(run: Run, this: Attempt, where: Place, base: Base) -> Snapshot:
     """Keep what the session left, before anything else is done with it; what git cannot hold keeps its workspace."""
     with landing.uninterrupted():
+        run.shadow.pin()
         shot = snapshot(run.shadow, where, base.tree, run.provider.kept(where))
         this.tree = shot.tree
         ref = f"refs/attempts/{this.task.name}/{this.number}"

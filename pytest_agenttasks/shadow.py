@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .git import DEAF, GitError, git
@@ -33,7 +33,8 @@ _FIXED = {
     "core.sparsecheckout": "false",
     "core.safecrlf": "false",
     "commit.gpgsign": "false",
-    "core.fsync": "all",
+    # Not the indexes: one that a power failure spoils is noticed and made anew.
+    "core.fsync": "objects,derived-metadata,reference",
     "core.fsyncmethod": "batch",
     "core.logallrefupdates": "false",
     "advice.addembeddedrepo": "false",
@@ -42,11 +43,19 @@ _FIXED = {
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """The private repository at `git_dir`, for one user repository."""
+    """The private repository at `git_dir`, for one user repository. `pins` are its settings, file by file."""
 
     git_dir: Path
     repository: Repository
     _reader: ObjectReader
+    pins: Mapping[Path, bytes] = field(default_factory=dict)
+
+    def pin(self) -> None:
+        """Put the settings back as they were before the first agent started, whatever has been written there."""
+        for file, data in self.pins.items():
+            if _read_if_there(file) != data:
+                file.unlink(missing_ok=True)
+                file.write_bytes(data)
 
     def read(self, name: str) -> Stored:
         """One object, of the user's too."""
@@ -92,7 +101,7 @@ def prepare(repository: Repository, excludes: Sequence[str]) -> Shadow:
     """
     git_dir = repository.home / "shadow.git"
     shadow = Shadow(git_dir, repository, ObjectReader(git_dir, {**DEAF, "GIT_DIR": str(git_dir)}))
-    if not (git_dir / "objects").is_dir():
+    if not ((git_dir / "objects").is_dir() and (git_dir / "HEAD").is_file() and (git_dir / "refs").is_dir()):
         git_dir.parent.mkdir(parents=True, exist_ok=True)
         git(
             ["init", "-q", "--bare", "--template=", f"--object-format={repository.object_format}", str(git_dir)],
@@ -121,7 +130,11 @@ def prepare(repository: Repository, excludes: Sequence[str]) -> Shadow:
         shutil.copyfile(repository.common_dir / "shallow", git_dir / "shallow")
     else:
         (git_dir / "shallow").unlink(missing_ok=True)
-    return shadow
+    settings = (
+        git_dir / "config", info / "exclude", info / "attributes", info / "user-excludes", info / "user-attributes",
+        git_dir / "objects/info/alternates", repository.home / "user.gitconfig",
+    )  # fmt: skip
+    return replace(shadow, pins={file: file.read_bytes() for file in settings})
 
 
 def _default_user_file(name: str) -> str:

@@ -18,6 +18,8 @@ from .survey import leaves
 from .task import parse
 from .trees import SYMLINK_MODE, Change
 
+NO_TASK_FILE = "its task file does not move from pending to done in this commit, so its scope is not known"
+
 
 class Sort(StrEnum):
     """What kind of commit it is: by its trailers and what it changes, never by its subject."""
@@ -39,12 +41,13 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is to be said of one commit; `problems` empty: as it should be. `red` names the gate that failed."""
+    """What is to be said of one commit; `problems` empty: as it should be. `red` names the gate that failed, `note` what could not be looked at."""
 
     commit: Commit
     sort: Sort
     problems: tuple[str, ...] = ()
     red: str = ""
+    note: str = ""
 
     @property
     def ok(self) -> bool:
@@ -66,12 +69,15 @@ def verify(run: Run, chosen: Sequence[Commit], logs: Path) -> Iterator[Finding]:
     """Each commit's finding, as it becomes known. Gates run past the cache."""
     for commit in chosen:
         sort, problems = _examine(run, commit)
+        note = ""
+        if problems == (NO_TASK_FILE,) and not run.queue.tracked:
+            problems, note = (), "its scope is not known: the queue is not tracked by git"
         red = ""
         if sort is Sort.TASK:
             tree = run.repository.tree_of(commit.id)
             verdicts = gates.check(run, run.settings.gates, tree, commit.id, logs, commit.id[:12], trust=False)
             red = next((f"{v.gate}: {v.reason} ({v.log})" for v in verdicts if not v.passed), "")
-        yield Finding(commit, sort, problems, red)
+        yield Finding(commit, sort, problems, red, note)
 
 
 def _examine(run: Run, commit: Commit) -> tuple[Sort, tuple[str, ...]]:
@@ -84,7 +90,7 @@ def _examine(run: Run, commit: Commit) -> tuple[Sort, tuple[str, ...]]:
     moved = [change for change in changes if change.path in own.values()]
     rest = [change for change in changes if change.path not in own.values()]
     if sorted((change.path, change.verb) for change in moved) != [(own["done"], "added"), (own["pending"], "deleted")]:
-        return Sort.TASK, ("its task file does not move from pending to done in this commit, so its scope is not known",)
+        return Sort.TASK, (NO_TASK_FILE,)
     if not _same_text(moved):
         return Sort.TASK, ("the task file's text changes in the commit",)
     text = entries(run.shadow, commit.id, [own["done"]])[own["done"]]

@@ -340,3 +340,53 @@ def test_a_task_file_with_windows_line_ends_is_committed_under_autocrlf(project:
     result = project.run()
     assert result.outcomes == {"001-first": "landed"}, result.output
     assert project.repository.status() == ""
+
+
+def test_a_half_tracked_queue_is_refused_by_name(project: Project) -> None:
+    project.repository.commit("ignore", **{".gitignore": "*.log\nbuild/\ntasks/*/*.md\n"})
+    project.task("001-first")
+    result = project.run()
+    assert result.status == 4
+    assert "ignores task files" in result.output
+
+
+def test_what_one_gate_does_to_the_dependencies_does_not_decide_for_the_next(project: Project) -> None:
+    project.repository.commit("rules", **{".gitignore": "*.log\nbuild/\ndeps/\n", "run.sh": "true\n"})
+    project.repository.write("deps/check.sh", "! grep -q bad src/a.txt\n")
+    text = (
+        "gates:\n  - {name: build, run: sh run.sh}\n  - {name: tests, run: sh deps/check.sh}\nretry_delay: 0\n"
+        f"agent: {{name: command, command: 'sh {project.script}'}}\nworkspace: {{copy: [deps]}}\n"
+    )
+    project.repository.commit("settings", **{"agenttasks.yaml": text})
+    project.agent("echo bad >> src/a.txt; echo 'echo true > deps/check.sh' > run.sh")
+    project.task("001-sly", scope=("src/a.txt", "run.sh"), front="max_attempts: 1")
+    result = project.run()
+    assert result.outcomes == {"001-sly": "gate"}, result.output
+    assert "deps/check.sh" in result.output
+
+
+def test_settings_of_the_private_repository_are_put_back_before_it_is_used(project: Project) -> None:
+    canary = project.path.parent / "canary"
+    shadow = project.path / ".git/agenttasks/shadow.git"
+    project.agent(
+        f"echo x >> src/a.txt\ngit config -f {shadow}/config filter.z.clean 'touch {canary}; cat'\n"
+        f"echo '* filter=z' >> {shadow}/info/attributes"
+    )
+    project.task("001-first")
+    result = project.run()
+    assert result.outcomes == {"001-first": "landed"}, result.output
+    assert not canary.exists()
+
+
+def test_state_that_cannot_be_used_is_named(project: Project) -> None:
+    project.task("001-first")
+    journal = project.path / ".git/agenttasks/journal.jsonl"
+    journal.mkdir(parents=True)
+    result = project.run()
+    assert result.status == 4, result.output
+    assert "journal.jsonl" in result.output
+    journal.rmdir()
+    assert project.run().status == 0
+    (project.path / ".git/agenttasks/shadow.git/HEAD").unlink()
+    project.task("002-second")
+    assert project.run().outcomes == {"002-second": "landed"}

@@ -70,12 +70,12 @@ def _record(finding: Finding) -> dict[str, Any]:
     commit = finding.commit
     return {
         "commit": commit.id, "task": commit.task, "sort": finding.sort.value, "problems": list(finding.problems),
-        "red": finding.red,
+        "red": finding.red, "note": finding.note,
     }  # fmt: skip
 
 
 def _line(finding: Finding) -> str:
     word = "ok" if finding.ok else "BAD"
     lines = [one_line(f"{word:3} {finding.commit.id[:10]} {finding.commit.task or finding.commit.subject}", 120)]
-    lines += [one_line(f"      {problem}", 300) for problem in (*finding.problems, *filter(None, [finding.red]))]
+    lines += [one_line(f"      {problem}", 300) for problem in (*finding.problems, *filter(None, [finding.red, finding.note]))]
     return "\n".join(lines)
