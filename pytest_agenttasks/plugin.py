@@ -59,7 +59,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None, object, object]:
-    asked = early_config.known_args_namespace.agent_tasks
+    asked = getattr(early_config.known_args_namespace, "agent_tasks", None)
     if not asked or _within_run():
         return (yield)
     from .integration import typed

@@ -81,6 +81,7 @@ def test_tasks_are_chosen_as_tests_are(
         (("--agent-tasks", "tasks/pending/004-none.md"), "004-none.md: no task of"),
         (("--agent-tasks", "tasks/waiting"), "tasks/waiting: no such folder"),
         (("--agent-tasks", "tasks/done"), "tasks/done: tasks there have run"),
+        (("--agent-tasks", "docs/guides"), "docs/guides: no queue: "),
         (("--agent-tasks", ".."), "not inside a git checkout"),
         ((*QUEUE, "-n", "2"), "-n (several agents at once) is not supported by this version yet"),
         ((*QUEUE, "--pdb"), "--pdb and --trace debug Python tests"),
@@ -93,6 +94,7 @@ def test_what_is_no_task_is_an_error_that_says_so(
     three.repository.commit(
         "own", **{"test_own.py": "def test_own(): pass\n", "tasks/done/000-old.md": "# Old\n"}
     )
+    three.repository.write("docs/guides/intro.md", "# Intro\n")
     status, output = collect(*args)
     assert words in output
     assert status == 4

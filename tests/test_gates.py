@@ -296,7 +296,10 @@ def test_red_on_the_attempt_alone_is_the_tasks_failure(repository: UserRepositor
 def test_a_gate_that_needs_what_an_earlier_one_built(repository: UserRepository, tmp_path: Path) -> None:
     gates = [
         {"name": "build", "run": "mkdir build && cp src/a.txt build/"},
-        {"name": "tests", "run": f"! grep attempt build/a.txt && test -e {tmp_path}/mended"},
+        {
+            "name": "tests",
+            "run": f"test -e build/a.txt && ! grep attempt build/a.txt && test -e {tmp_path}/mended",
+        },
     ]
     with opened(repository, gates=gates) as run:
         with pytest.raises(SetupError, match="`tests` is red on the base"):
@@ -315,6 +318,8 @@ def test_red_on_the_base_too_is_not(repository: UserRepository, tmp_path: Path) 
     with opened(repository, agent, gates=[{"name": "tests", "run": line}]) as run:
         found = outcome(run)
         assert (found.kind, found.gate) == (Kind.BASE_RED, "tests")
+        with pytest.raises(SetupError, match="red on the base"):
+            outcome(run)
         (tmp_path / "outage").unlink()
         assert outcome(run).kind is Kind.BASE_RED
 

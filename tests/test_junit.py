@@ -88,6 +88,7 @@ def test_a_report_of_all_kinds_of_outcomes_is_legal_and_complete(
         "log",
     ]
     assert (found["005-plugin"]["cost_usd"], found["005-plugin"]["turns"]) == ("0.2500", "7")
+    assert found["005-plugin"]["session"] == "id \\x00]]><\\ud800\\ufffe\\U000e0041 end"
     assert found["003-blocked"] == {"outcome": "blocked", "attempts": "0"}
     assert found["006-refused"]["attempts"] == "0"
 

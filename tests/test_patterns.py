@@ -190,9 +190,9 @@ def test_odd_brackets_never_break_the_matching(glob: str) -> None:
     ],
 )
 def test_hostile_names_cannot_stall_the_matching(glob: str, path: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert not covers(glob, path)
-    assert time.perf_counter() - begun < 0.5
+    assert time.process_time() - begun < 0.5
 
 
 @given(patterns)

@@ -185,6 +185,7 @@ def test_a_switched_branch_stops_the_run(project: Project) -> None:
     assert result.outcomes == {"001-first": "internal"}, result.output
     assert result.status == 2
     assert "switched away from `work`" in result.output
+    assert "Traceback" not in result.output
     assert "not run, still pending (1): 002-second" in result.output
 
 

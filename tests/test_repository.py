@@ -183,7 +183,7 @@ def test_settings_of_git_that_people_use(
     )
 
 
-@pytest.mark.parametrize("how", ["attributes", "global attributes"])
+@pytest.mark.parametrize("how", ["autocrlf", "attributes", "global attributes"])
 def test_line_endings_are_the_users(repository: UserRepository, home: Path, how: str) -> None:
     if how == "autocrlf":
         repository.git("config", "--global", "core.autocrlf", "true")

@@ -372,9 +372,9 @@ def test_five_thousand_changes_are_judged_at_once(rules: Rules) -> None:
     scope = entries("src/", "docs/**/*.md", "*.txt")
     times = []
     for _ in range(5):
-        begun = time.perf_counter()
+        begun = time.process_time()
         assert len(judge(scope, False, rules, changes).allowed) == 5000
-        times.append(time.perf_counter() - begun)
+        times.append(time.process_time() - begun)
     assert min(times) < 0.3
 
 

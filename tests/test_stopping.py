@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from pytest_agenttasks.integration.session import past
+from pytest_agenttasks.integration.limits import past
 from tests.junit import cases_of, properties
 from tests.living import until
 from tests.queue_runs import Project, Result
@@ -267,7 +267,7 @@ COSTLY = """
 import datetime
 import pytest
 from pytest_agenttasks.agents.contract import AgentResult
-from pytest_agenttasks.integration import session
+from pytest_agenttasks.integration import limits
 
 class Clock(datetime.datetime):
     step = datetime.timedelta()
@@ -276,7 +276,7 @@ class Clock(datetime.datetime):
     def now(cls, tz=None):
         return datetime.datetime(2030, 1, 1, 23, 0) + cls.step
 
-session.datetime.datetime = Clock
+limits.datetime = Clock
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_agenttasks_run_agent(task, workspace):

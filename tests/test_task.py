@@ -278,9 +278,9 @@ def test_a_huge_file_is_refused_without_being_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.md"
     with path.open("wb") as file:
         file.truncate(10 * 1024**3)
-    begun = time.perf_counter()
+    begun = time.process_time()
     found = read(path)
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
     assert "larger than 1 MB" in refusals(found)[0][1]
 
 
@@ -370,6 +370,6 @@ def test_problems_come_in_the_order_of_lines() -> None:
     ],
 )
 def test_hostile_markdown_is_read_in_time(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert task(text).refused
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5

@@ -213,3 +213,4 @@ def test_a_terminal_shows_a_live_line_and_then_what_pytest_always_shows(
     else:
         assert [line.split()[1] for line in lines] == ["R."]
         assert lines[0].endswith("[100%]")
+        assert 95 < len(lines[0]) < 100, "aligned on the right"

@@ -12,7 +12,7 @@ from .. import settings as settings_module
 from ..outcome import SetupError
 from ..plugin import OPTIONS, Typed
 from ..printable import printable
-from ..queue import open_queue
+from ..queue import Queue, open_queue
 from ..repository import discover
 from . import typed as typed_module
 from .protocol import Protocol
@@ -75,16 +75,23 @@ def _open(config: pytest.Config, asked: Path) -> QueueSession:
     start = asked if asked.is_dir() else asked.parent
     repository = discover(start if start.is_dir() else directory)
     queue = open_queue(repository, asked)
-    if queue.pending.name in ("done", "failed", "logs"):
-        raise SetupError(
-            f"--agent-tasks {config.option.agent_tasks}: tasks there have run; name the folder of pending ones"
-        )
+    _refuse_other_folders(queue)
     named = config.getoption("agent_config")
     file = _absolute(directory / named) if named else repository.top / settings_module.FILE_NAME
     if named and not file.is_file():
         raise SetupError(f"--agent-config {named}: no such file")
     settings = settings_module.load(file, _overrides(config))
     return QueueSession(config, repository, queue, settings, file)
+
+
+def _refuse_other_folders(queue: Queue) -> None:
+    """What is no task is moved to failed/: a slip must not do that to finished tasks or to a project's own documents."""
+    if queue.pending.name in ("done", "failed", "logs"):
+        raise SetupError(f"{queue.pending}: tasks there have run; name the folder of pending ones")
+    if queue.pending.name != "pending" and not queue.done.is_dir() and not queue.failed.is_dir():
+        raise SetupError(
+            f"{queue.pending}: no queue: neither done/ nor failed/ is beside it; make these folders if it is to be one"
+        )
 
 
 def _overrides(config: pytest.Config) -> dict[str, object]:

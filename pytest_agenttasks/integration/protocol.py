@@ -23,6 +23,7 @@ from ..preflight import check, run_lock
 from ..printable import printable
 from ..retry import Again, Stop
 from ..run import open_run
+from . import limits
 from .collection import TaskFailed, TaskItem, folder
 from .extensions import BUILT_IN, HookExtensions
 from .session import QueueSession
@@ -119,14 +120,17 @@ class Protocol:
         ours.run = run
         run.events.write("run-started", tasks=len(session.items), branch=run.branch)
         stack.callback(
-            lambda: run.events.write("run-ended", landed=ours.landed, spent_usd=round(ours.spent, 4))
+            lambda: run.events.write(
+                "run-ended", landed=ours.used.landed, spent_usd=round(ours.used.spent, 4)
+            )
         )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
         if not isinstance(item, TaskItem):
             return None
-        reason = self.queue_session.limit_reached()
+        ours = self.queue_session
+        reason = limits.reached(ours.settings, ours.used, ours.started)
         if reason is not None:
             item.session.shouldstop = reason
             return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +26,7 @@ from ..run import Run
 from ..settings import Settings
 from ..summary import Row
 from ..task import Task, read
+from . import limits
 from .collection import TaskItem, skip
 
 
@@ -62,11 +62,9 @@ class QueueSession:
         self.run: Run | None = None
         self.progress: dict[str, Progress] = {}
         self.rows: dict[str, Row] = {}
-        self.started = datetime.datetime.now()
+        self.started = limits.now()
+        self.used = limits.Used()
         self.chosen: Sequence[Task] = ()
-        self.sessions = 0
-        self.landed = 0
-        self.spent = 0.0
         self.notes: list[str] = []
         self._tasks = self._read_tasks()
 
@@ -212,10 +210,10 @@ class QueueSession:
 
     def _count(self, this: Attempt) -> None:
         if this.agent is not None:
-            self.sessions += 1
-            self.spent += this.agent.cost_usd or 0.0
+            self.used.sessions += 1
+            self.used.spent += this.agent.cost_usd or 0.0
         if this.outcome is not None and this.outcome.landed:
-            self.landed += 1
+            self.used.landed += 1
 
     def decide(self, item: TaskItem) -> Decision:
         """What follows the last outcome of the item's task."""
@@ -291,28 +289,3 @@ class QueueSession:
                 found.append(("session", printable(last.agent.session)))
         found.append(("log", printable(str(self.queue.logs / item.task.name))))
         return found
-
-    def limit_reached(self) -> str | None:
-        """Why no further task may be handed out, None while there is no reason."""
-        budget = self.settings.budget
-        if budget.usd is not None and self.spent >= budget.usd:
-            return f"the budget of {budget.usd:.2f} USD is spent ({self.spent:.2f} USD)"
-        if budget.sessions is not None and self.sessions >= budget.sessions:
-            return f"{self.sessions} session{'s' * (self.sessions > 1)} used, as many as this run may"
-        every = self.settings.review.every_tasks
-        if every is not None and self.landed >= every:
-            return f"{self.landed} tasks have landed: time for a review (`git log`, then start again)"
-        if self.settings.until is not None and past(
-            self.settings.until, self.started, datetime.datetime.now()
-        ):
-            return f"it is past {self.settings.until}"
-        return None
-
-
-def past(clock: str, began: datetime.datetime, now: datetime.datetime) -> bool:
-    """Whether the first `clock` (HH:MM) after `began` lies behind `now`."""
-    hour, minute = map(int, clock.split(":"))
-    end = began.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    if end <= began:
-        end += datetime.timedelta(days=1)
-    return now >= end
