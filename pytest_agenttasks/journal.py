@@ -205,7 +205,7 @@ class Journal:
 
     def write(self, record: AnyRecord) -> None:
         """Append one record and have it on disk before returning. Raises OSError when it cannot be."""
-        line = _ENCODER.encode(record) + b"\n"
+        line = _encoded(record) + b"\n"
         self.file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -219,6 +219,15 @@ class Journal:
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(AnyRecord)
+
+
+def _encoded(record: AnyRecord) -> bytes:
+    try:
+        return _ENCODER.encode(record)
+    except UnicodeEncodeError:  # a task's file name or an agent's session id that is no UTF-8
+        values = msgspec.to_builtins(record)
+        shown = {k: v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for k, v in values.items()}
+        return _ENCODER.encode(shown)
 
 
 def _read(file: Path) -> Iterable[AnyRecord]:

@@ -79,7 +79,11 @@ def open_queue(repository: Repository, path: Path) -> Queue:
 def task_files(folder: Path) -> list[Path]:
     """The `.md` files of a queue folder, in file order; nothing hidden, nothing deeper."""
     try:
-        names = [entry.name for entry in os.scandir(folder) if entry.name.endswith(".md") and not entry.name.startswith(".")]
+        names = [
+            entry.name
+            for entry in os.scandir(folder)
+            if entry.name.endswith(".md") and not entry.name.startswith(".") and not entry.is_dir(follow_symlinks=False)
+        ]
     except FileNotFoundError:
         return []
     return [folder / name for name in sorted(names)]

@@ -95,6 +95,8 @@ class Supervisor:
     """
 
     def __init__(self) -> None:
+        self.tick: Callable[[], None] = lambda: None
+        """Called about four times a second while a program runs, for clocks that go on in silence."""
         self._lifeline: Lifeline | None = None
         self._busy = threading.Lock()
 
@@ -222,6 +224,7 @@ class Supervisor:
             if (now := time.monotonic()) >= due:
                 due = now + TICK
                 line.watch.look()
+                self.tick()
                 text = poll() if poll is not None else None
                 if text is not None:
                     poll = None

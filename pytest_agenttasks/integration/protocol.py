@@ -112,6 +112,7 @@ class Protocol:
             listeners=[extensions.event], progress=self.terminal.progress,
         )  # fmt: skip
         stack.callback(run.close)
+        run.supervisor.tick = self.terminal.tick
         stack.callback(self.terminal.clear)
         run.titles.update({task.name: task.title for task in ours.tasks()})
         self.terminal.begin("checks before the first task")
