@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import msgspec
 
-from pytest_agenttasks.checkout import ready
 from pytest_agenttasks.queue import open_queue
-from pytest_agenttasks.repository import discover
 from pytest_agenttasks.run import open_run
-from pytest_agenttasks.settings import Settings, WorkspaceSettings
+from pytest_agenttasks.settings.records import Settings, WorkspaceSettings
+from pytest_agenttasks.trees.checkout import ready
+from pytest_agenttasks.trees.repository import discover
 
 from . import tables
 from .repositories import make_repository

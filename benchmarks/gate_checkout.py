@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pytest_agenttasks.repository import discover
-from pytest_agenttasks.shadow import prepare
-from pytest_agenttasks.workspace import move_to, place, tags, write_git
+from pytest_agenttasks.trees.repository import discover
+from pytest_agenttasks.trees.shadow import prepare
+from pytest_agenttasks.trees.workspace import move_to, place, tags, write_git
 
 from . import tables
 from .repositories import BRANCH, CHANGED, FILES_A_FOLDER, make_repository

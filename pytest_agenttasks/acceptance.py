@@ -8,8 +8,8 @@ from . import gates
 from .base import Base
 from .outcome import Ended, Kind, Outcome
 from .run import Run
-from .settings import GateSettings
-from .task import Task
+from .settings.records import GateSettings
+from .tasks.task import Task
 
 
 def commands(task: Task) -> list[GateSettings]:
@@ -51,7 +51,11 @@ def check(run: Run, task: Task, tree: str, head: str, logs: Path, stem: str) -> 
         command = next((c.run for c in commands(task) if c.name == red.gate), red.gate)
         raise Ended(
             Outcome(
-                Kind.ACCEPT, f"acceptance `{command}`: {red.reason}", evidence=red.evidence, gate=red.gate, log=red.log
+                Kind.ACCEPT,
+                f"acceptance `{command}`: {red.reason}",
+                evidence=red.evidence,
+                gate=red.gate,
+                log=red.log,
             )
         )
     return verdicts

@@ -12,22 +12,23 @@ from .agents.contract import Progress
 from .attempt_record import Attempt, logs_of, record
 from .base import Base, base_of, memory_of
 from .bookkeeping import commit_message, memory_commit, settle, task_move
-from .checkout import ready
-from .dependencies import SetupFailed
-from .git import GitError
 from .inspection import inspect
 from .journal import Abandoned, AttemptStarted, Passed
-from .memory_changes import AgentMemory, agent_changes
+from .memory.agent_changes import AgentMemory, agent_changes
 from .outcome import Ended, Kind, Outcome, SetupError
-from .printable import one_line
+from .processes.supervisor import SupervisorLost
+from .report.printable import one_line
 from .run import Run
-from .scope import judge
 from .session import gates_of, hold_session, store, write_prompt
-from .shadow import blob_id, commit, compose, conflicts, diff
-from .supervisor import SupervisorLost
-from .task import Task
-from .trees import Change
-from .workspace import Place
+from .tasks.scope import judge
+from .tasks.task import Task
+from .trees.changes import Change
+from .trees.checkout import ready
+from .trees.dependencies import SetupFailed
+from .trees.git import GitError
+from .trees.objects import blob_id
+from .trees.shadow import commit, compose, conflicts, diff
+from .trees.workspace import Place
 
 LANDING_TRIES = 5
 
@@ -45,7 +46,9 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
     except Ended as ended:
         this.outcome = ended.outcome
     except KeyboardInterrupt:
-        this.outcome = Outcome(Kind.INTERRUPTED, "stopped from outside; the task stays pending, its attempt is kept")
+        this.outcome = Outcome(
+            Kind.INTERRUPTED, "stopped from outside; the task stays pending, its attempt is kept"
+        )
         raise
     except SetupError:
         this.outcome = Outcome(Kind.INTERNAL, "the run cannot go on")
@@ -96,7 +99,9 @@ def _start(run: Run, this: Attempt, failures: Sequence[Outcome], base: Base) -> 
         return base.tree
     before, tree = found
     old_tree = run.repository.tree_of(before)
-    verdict = judge(this.task.scope, this.task.front.allow_tests, base.rules, diff(run.shadow, old_tree, tree))
+    verdict = judge(
+        this.task.scope, this.task.front.allow_tests, base.rules, diff(run.shadow, old_tree, tree)
+    )
     if conflicts(run.shadow, old_tree, base.tree, verdict.allowed):
         return base.tree
     return compose(run.shadow, base.tree, verdict.allowed)
@@ -122,7 +127,9 @@ def _land(
         _refuse_moved(run, task, base_tree, tip, changes)
         candidate = compose(run.shadow, tip.tree, [*changes, *task_move(run, tip.tree, task, "done")])
         wanted = gates_of(run, task)
-        done = commit(run.shadow, candidate, tip.commit, commit_message(run, this, [gate.name for gate in wanted]))
+        done = commit(
+            run.shadow, candidate, tip.commit, commit_message(run, this, [gate.name for gate in wanted])
+        )
         run.progress(task.name, Progress(step="gates"))
         this.verdicts = gates.check(run, wanted, candidate, done, logs_of(run, task), this.stem)
         if not this.verdicts[-1].passed:
@@ -213,7 +220,9 @@ def _verified(run: Run, task: Task, passed: Passed) -> tuple[list[Change], Agent
     """The changes of a verified result, and its additions to the memory file. Raises Ended (MOVED) where the rules
     of today refuse one."""
     own = f"{run.queue.relative}/".encode()
-    changes = [change for change in diff(run.shadow, passed.old, passed.commit) if not change.path.startswith(own)]
+    changes = [
+        change for change in diff(run.shadow, passed.old, passed.commit) if not change.path.startswith(own)
+    ]
     before, after = (
         memory_of(run.shadow, run.repository_tree(commit), run.settings.memory.file).text
         for commit in (passed.commit, passed.new)
@@ -231,7 +240,11 @@ def _refuse_edited(run: Run, task: Task) -> None:
     except FileNotFoundError:
         raise Ended(Outcome(Kind.MOVED, "the task file was taken away while the task ran")) from None
     if now != task.data:
-        raise Ended(Outcome(Kind.MOVED, "the task file was edited while the task ran; it runs again with its new text"))
+        raise Ended(
+            Outcome(
+                Kind.MOVED, "the task file was edited while the task ran; it runs again with its new text"
+            )
+        )
 
 
 def _text_id(run: Run, task: Task) -> str:
@@ -240,11 +253,18 @@ def _text_id(run: Run, task: Task) -> str:
 
 def _broken(error: Exception) -> Outcome:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Outcome(Kind.DISK, f"no space left: {error.filename or ''}", advice="free some space, then start again")
+        return Outcome(
+            Kind.DISK, f"no space left: {error.filename or ''}", advice="free some space, then start again"
+        )
     if isinstance(error, GitError) and "No space left on device" in error.stderr:
-        return Outcome(Kind.DISK, "no space left for git", evidence=error.stderr, advice="free some space, then start again")
+        return Outcome(
+            Kind.DISK,
+            "no space left for git",
+            evidence=error.stderr,
+            advice="free some space, then start again",
+        )
     return Outcome(
-        Kind.INTERNAL, one_line(f"{type(error).__name__}: {error}"), evidence="".join(traceback.format_exception(error))
+        Kind.INTERNAL,
+        one_line(f"{type(error).__name__}: {error}"),
+        evidence="".join(traceback.format_exception(error)),
     )
-
-

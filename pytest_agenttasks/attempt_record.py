@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 
 from .agents.contract import AgentResult
-from .durations import format_duration
 from .gates import Verdict
 from .journal import AttemptEnded
 from .outcome import Outcome
-from .printable import one_line
+from .report.printable import one_line
+from .report.transcript import write_transcript
 from .run import Run
-from .task import Task
-from .transcript import write_transcript
+from .settings.durations import format_duration
+from .tasks.task import Task
 
 
 @dataclass
@@ -66,7 +66,9 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
     folder = logs_of(run, this.task)
     stream = folder / f"{this.stem}.jsonl"
     if stream.exists():
-        write_transcript(stream, folder / f"{this.stem}.transcript.md", f"{this.task.name}, attempt {this.number}")
+        write_transcript(
+            stream, folder / f"{this.stem}.transcript.md", f"{this.task.name}, attempt {this.number}"
+        )
     document = {
         "task": this.task.name,
         "attempt": this.number,
@@ -82,7 +84,9 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
         "denials": list(agent.denials),
         "notes": this.notes,
         "dropped": list(this.dropped),
-        "gates": [{"name": v.gate, "passed": v.passed, "seconds": v.seconds, "log": v.log} for v in this.verdicts],
+        "gates": [
+            {"name": v.gate, "passed": v.passed, "seconds": v.seconds, "log": v.log} for v in this.verdicts
+        ],
     }
     text = msgspec.json.format(msgspec.json.encode(_encodable(document)), indent=2)
     (folder / f"{this.stem}.json").write_bytes(text + b"\n")

@@ -6,13 +6,13 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .memory import protected_paths
+from .memory.text import protected_paths
 from .outcome import SetupError
 from .queue import Queue
-from .scope import Rules
-from .settings import FILE_NAME, Settings
-from .shadow import Store, blob, entries
-from .trees import SYMLINK_MODE
+from .settings.records import FILE_NAME, Settings
+from .tasks.scope import Rules
+from .trees.changes import SYMLINK_MODE
+from .trees.objects import Store, blob, entries
 
 if TYPE_CHECKING:
     from .run import Run
@@ -91,5 +91,3 @@ def _settings_name(run: Run) -> str:
         return run.settings_file.resolve().relative_to(run.repository.top.resolve()).as_posix()
     except ValueError:
         return "agenttasks.yaml"
-
-

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 
 from . import gates
 from .base import memory_of
-from .git import split
 from .journal import Failed, Landed, Passed, Released
 from .landing import BranchMoved, InTheWay, advance
-from .memory import Completed, record_completed, update_queue
-from .memory_changes import AgentMemory, merge_additions
+from .memory.agent_changes import AgentMemory, merge_additions
+from .memory.text import Completed, record_completed, update_queue
 from .outcome import SetupError
-from .printable import one_line
 from .queue import changed_files, free_name, move_untracked, names, write_new
-from .repository import is_ancestor
+from .report.printable import one_line
 from .run import Run
-from .shadow import addition, blob_id, commit, compose, entries, removal, write_blob
-from .task import Task
-from .trees import Change
+from .tasks.task import Task
+from .trees.changes import Change
+from .trees.git import split
+from .trees.objects import blob_id, entries
+from .trees.repository import is_ancestor
+from .trees.shadow import addition, commit, compose, removal, write_blob
 
 if TYPE_CHECKING:
     from .attempt_record import Attempt
@@ -40,7 +41,10 @@ def task_move(run: Run, tree: str, task: Task, folder: str, name: str | None = N
     if found is None:
         return []
     mode, object_id = found
-    return [removal(source, object_id, mode), addition(run.queue.git_path(folder, name or task.name), object_id, mode)]
+    return [
+        removal(source, object_id, mode),
+        addition(run.queue.git_path(folder, name or task.name), object_id, mode),
+    ]
 
 
 def commit_message(run: Run, this: Attempt, gate_names: Sequence[str]) -> str:
@@ -117,10 +121,20 @@ def give_up(run: Run, task: Task) -> str | None:
             after = compose(run.shadow, tree, moves)
             changes = [*moves, *memory_changes(run, after, landed=(), without=task.name)]
             done = commit(
-                run.shadow, compose(run.shadow, tree, changes), tip, f"chore(tasks): move {task.name} to failed\n"
+                run.shadow,
+                compose(run.shadow, tree, changes),
+                tip,
+                f"chore(tasks): move {task.name} to failed\n",
             )
             try:
-                advance(run.shadow, run.journal, branch=run.branch, old=tip, new=done, why=f"agenttasks: {task.name} failed")
+                advance(
+                    run.shadow,
+                    run.journal,
+                    branch=run.branch,
+                    old=tip,
+                    new=done,
+                    why=f"agenttasks: {task.name} failed",
+                )
             except BranchMoved:
                 continue
             except InTheWay as error:
@@ -183,12 +197,20 @@ def commit_queue(run: Run) -> str | None:
         done = commit(run.shadow, new_tree, tip, subject + "\n")
         try:
             advance(
-                run.shadow, run.journal, branch=run.branch, old=tip, new=done, why="agenttasks: queue", on_disk=paths
+                run.shadow,
+                run.journal,
+                branch=run.branch,
+                old=tip,
+                new=done,
+                why="agenttasks: queue",
+                on_disk=paths,
             )
         except BranchMoved:
             continue
         except InTheWay as error:
-            raise SetupError(f"{run.queue.pending}: the queue's files cannot be committed: {error}") from error
+            raise SetupError(
+                f"{run.queue.pending}: the queue's files cannot be committed: {error}"
+            ) from error
         gates.inherit(run, run.settings.gates, tree, new_tree)
         return done
     raise SetupError(f"{run.repository.top}: the branch keeps moving; is another program committing here?")

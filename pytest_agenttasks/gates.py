@@ -12,17 +12,17 @@ from pathlib import Path
 
 import msgspec
 
-from .checkout import environment, ready
-from .dependencies import SetupFailed
-from .durations import format_duration
-from .environment import Environment
-from .git import split
 from .outcome import Kind, Outcome
-from .printable import printable, tail_of_file
+from .processes.environment import Environment
+from .processes.search_paths import search_paths
+from .report.printable import printable, tail_of_file
 from .run import Run
-from .search_paths import search_paths
-from .settings import GateSettings
-from .workspace import Place
+from .settings.durations import format_duration
+from .settings.records import GateSettings
+from .trees.checkout import environment, ready
+from .trees.dependencies import SetupFailed
+from .trees.git import split
+from .trees.workspace import Place
 
 MAX_OUTPUT = 200 * 1024 * 1024
 """Bytes that a gate may print before it is ended."""

@@ -17,9 +17,9 @@ from pathlib import Path
 if __name__ == "__main__":  # last on the path: whatever lies beside the package shadows nothing
     sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from pytest_agenttasks.scope import Rules, judge
-from pytest_agenttasks.task import ScopeEntry
-from pytest_agenttasks.trees import ABSENT_MODE, Change
+from pytest_agenttasks.tasks.scope import Rules, judge
+from pytest_agenttasks.tasks.task import ScopeEntry
+from pytest_agenttasks.trees.changes import ABSENT_MODE, Change
 
 TOOLS = "Edit|Write|MultiEdit|NotebookEdit"
 _REGULAR = "100644"

@@ -9,9 +9,9 @@ import pluggy
 
 if TYPE_CHECKING:
     from .agents.contract import AgentResult, AgentWorkspace, Prompt
-    from .settings import GateSettings
-    from .task import Task
-    from .trees import Change
+    from .settings.records import GateSettings
+    from .tasks.task import Task
+    from .trees.changes import Change
 
 hookspec = pluggy.HookspecMarker("pytest")
 
@@ -47,5 +47,3 @@ def pytest_agenttasks_commit_message(task: Task, message: str) -> str | None:
 @hookspec
 def pytest_agenttasks_event(event: dict[str, Any]) -> None:
     """One event of the run (the same record as a line of orchestration.log)."""
-
-

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from .attempt_record import Attempt, logs_of
 from .base import Base
-from .memory_changes import AgentMemory, agent_changes
+from .memory.agent_changes import AgentMemory, agent_changes
 from .outcome import Ended, Kind, Outcome
 from .run import Run
-from .scope import Verdict, judge
-from .shadow import blob, diff
-from .survey import leaves
-from .trees import SYMLINK_MODE, Change
-from .workspace import Snapshot
+from .tasks.scope import Verdict, judge
+from .trees.changes import SYMLINK_MODE, Change
+from .trees.objects import blob
+from .trees.shadow import diff
+from .trees.survey import leaves
+from .trees.workspace import Snapshot
 
 
 def inspect(run: Run, this: Attempt, base: Base, shot: Snapshot) -> tuple[Verdict, AgentMemory | None]:
@@ -33,7 +34,9 @@ def inspect(run: Run, this: Attempt, base: Base, shot: Snapshot) -> tuple[Verdic
         refused += [(verdict.memory.name, reason) for reason in reasons]
     refused += [(task.name, reason) for reason in run.extensions.check_changes(task, verdict.allowed)]
     if refused:
-        first = ", ".join(name for name, _ in refused[:3]) + (f" and {len(refused) - 3} more" if len(refused) > 3 else "")
+        first = ", ".join(name for name, _ in refused[:3]) + (
+            f" and {len(refused) - 3} more" if len(refused) > 3 else ""
+        )
         raise Ended(
             Outcome(
                 Kind.SCOPE,
@@ -59,5 +62,3 @@ def _judge_memory(run: Run, base: Base, change: Change) -> tuple[AgentMemory | N
         return None, ("modified: no longer UTF-8",)
     judged = agent_changes(base.memory, text)
     return judged, judged.violations
-
-

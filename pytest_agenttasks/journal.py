@@ -187,7 +187,6 @@ class History:
             case AttemptStored():
                 pass
 
-
     def add_stored(self, highest: Mapping[str, int]) -> None:
         """Attempts that are stored count even where the records are lost: their numbers are taken."""
         for task, number in highest.items():
@@ -226,7 +225,10 @@ def _encoded(record: AnyRecord) -> bytes:
         return _ENCODER.encode(record)
     except UnicodeEncodeError:  # a task's file name or an agent's session id that is no UTF-8
         values = msgspec.to_builtins(record)
-        shown = {k: v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for k, v in values.items()}
+        shown = {
+            k: v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v
+            for k, v in values.items()
+        }
         return _ENCODER.encode(shown)
 
 

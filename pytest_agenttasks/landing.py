@@ -20,12 +20,12 @@ from typing import Any
 
 from filelock import FileLock
 
-from .git import GitError, split
 from .journal import Forward, Forwarded, Journal, Withdrawn
 from .outcome import SetupError
-from .repository import Repository
-from .shadow import Shadow, diff, send
-from .trees import Change
+from .trees.changes import Change
+from .trees.git import GitError, split
+from .trees.repository import Repository
+from .trees.shadow import Shadow, diff, send
 
 INDEX_LOCK_WAIT = 20.0
 """Seconds to wait for the user's index lock: editors and other git commands hold it briefly."""
@@ -45,7 +45,14 @@ class InTheWay(Exception):
 
 
 def advance(
-    shadow: Shadow, journal: Journal, *, branch: str, old: str, new: str, why: str, on_disk: Collection[bytes] = ()
+    shadow: Shadow,
+    journal: Journal,
+    *,
+    branch: str,
+    old: str,
+    new: str,
+    why: str,
+    on_disk: Collection[bytes] = (),
 ) -> None:
     """Move `branch` and the user's checkout from commit `old` to `new`.
 
@@ -127,7 +134,9 @@ def recover(shadow: Shadow, journal: Journal) -> str | None:
         tip = repository.line("rev-parse", "--verify", record.branch)
         if tip == record.old:
             journal.write(Withdrawn(new=record.new))
-            return f"a landing had not begun when the last run ended; {_short(record.branch)} is at {tip[:10]}"
+            return (
+                f"a landing had not begun when the last run ended; {_short(record.branch)} is at {tip[:10]}"
+            )
         if tip != record.new or repository.branch() != record.branch:
             journal.write(Forwarded(new=record.new))
             return (
@@ -199,16 +208,29 @@ def _take_up(repository: Repository, copy: Path, new: str, on_disk: Collection[b
     if not on_disk:
         return
     repository.git(
-        "update-index", "--add", "--remove", "-z", "--stdin", stdin=b"".join(p + b"\0" for p in on_disk), index=copy
+        "update-index",
+        "--add",
+        "--remove",
+        "-z",
+        "--stdin",
+        stdin=b"".join(p + b"\0" for p in on_disk),
+        index=copy,
     )
     paths = [os.fsdecode(path) for path in on_disk]
-    different = split(repository.git("diff-index", "--cached", "-z", "--name-only", new, "--", *paths, index=copy))
+    different = split(
+        repository.git("diff-index", "--cached", "-z", "--name-only", new, "--", *paths, index=copy)
+    )
     if different:
         raise InTheWay(_names(different), "changed again in this moment")
 
 
 def _check(
-    repository: Repository, copy: Path, branch: str, old: str, changes: Sequence[Change], on_disk: Collection[bytes]
+    repository: Repository,
+    copy: Path,
+    branch: str,
+    old: str,
+    changes: Sequence[Change],
+    on_disk: Collection[bytes],
 ) -> None:
     """Raise BranchMoved or InTheWay unless every path of `changes` is, in index and checkout, as `old` has it."""
     if repository.branch() != branch:
@@ -224,7 +246,9 @@ def _check(
         raise InTheWay(_names(edited), "your uncommitted changes are in the way")
     flagged = _flagged(repository, copy, [c.path for c in changes if not c.added])
     if flagged:
-        raise InTheWay(_names(flagged), "marked assume-unchanged or skip-worktree, so your edits there cannot be seen")
+        raise InTheWay(
+            _names(flagged), "marked assume-unchanged or skip-worktree, so your edits there cannot be seen"
+        )
     top = os.fsencode(repository.top)
     ours = {change.path for change in changes}
     going = {change.path for change in changes if change.deleted}
@@ -233,8 +257,14 @@ def _check(
             continue
         blocked = _blocked_above(top, change.path, going)
         if blocked is not None:
-            raise InTheWay(_names([blocked]), "a file or a symbolic link of yours is where a folder of the change is")
-        if change.added and _stands(top, change.path, going) and not _holds_only(top + b"/" + change.path, ours, top):
+            raise InTheWay(
+                _names([blocked]), "a file or a symbolic link of yours is where a folder of the change is"
+            )
+        if (
+            change.added
+            and _stands(top, change.path, going)
+            and not _holds_only(top + b"/" + change.path, ours, top)
+        ):
             raise InTheWay([change.name], "an untracked or ignored file of yours is in the way")
 
 
@@ -298,7 +328,8 @@ def _repair(shadow: Shadow, copy: Path, new: str, changes: Sequence[Change]) -> 
     zero = "0" * len(new)
     ordered = sorted(changes, key=lambda change: not change.deleted)
     lines = b"".join(
-        (f"0 {zero}\t" if c.deleted else f"{c.new_mode} {c.new_object}\t").encode() + c.path + b"\0" for c in ordered
+        (f"0 {zero}\t" if c.deleted else f"{c.new_mode} {c.new_object}\t").encode() + c.path + b"\0"
+        for c in ordered
     )
     repository.git("update-index", "-z", "--index-info", stdin=lines, index=copy)
     for change in ordered:
@@ -338,13 +369,21 @@ def _ours(repository: Repository, top: bytes, change: Change, ours: Collection[b
     if stat.S_ISDIR(mode):
         return _holds_only(place, ours, top)
     if stat.S_ISLNK(mode):
-        stored = repository.git("hash-object", "--stdin", "--no-filters", stdin=os.readlink(place)).decode().strip()
+        stored = (
+            repository.git("hash-object", "--stdin", "--no-filters", stdin=os.readlink(place))
+            .decode()
+            .strip()
+        )
         return stored in (change.old_object, change.new_object)
     if not stat.S_ISREG(mode):
         return False
     with open(place, "rb") as stream:
         data = stream.read()
-    stored = repository.git("hash-object", "--stdin", f"--path={os.fsdecode(change.path)}", stdin=data).decode().strip()
+    stored = (
+        repository.git("hash-object", "--stdin", f"--path={os.fsdecode(change.path)}", stdin=data)
+        .decode()
+        .strip()
+    )
     if stored in (change.old_object, change.new_object):
         return True
     if change.deleted:

@@ -12,7 +12,9 @@ def order(names: Sequence[str], depends_on: Mapping[str, Sequence[str]]) -> list
     Dependencies outside `names` do not count; members of a cycle (which lint refuses) come last, as given.
     """
     position = {name: n for n, name in enumerate(names)}
-    waits: dict[str, set[str]] = {n: {d for d in depends_on.get(n, ()) if d in position and d != n} for n in names}
+    waits: dict[str, set[str]] = {
+        n: {d for d in depends_on.get(n, ()) if d in position and d != n} for n in names
+    }
     followers: dict[str, list[str]] = {}
     for name, dependencies in waits.items():
         for dependency in dependencies:

@@ -12,20 +12,21 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from . import gates, landing, recipe_checks
+from . import gates, landing
 from .agents.registry import preflight as agent_preflight
 from .base import memory_of, rules_of
 from .bookkeeping import commit_queue, settle_all
-from .checkout import environment
-from .git import GitError
 from .journal import RunStarted
-from .orphans import end_orphans
 from .outcome import SetupError
+from .processes.orphans import end_orphans
 from .queue import Queue, ensure_folders
-from .repository import Repository
-from .repository_checks import refuse_dirty, refuse_unusable
 from .run import Run, agent_environment, named
-from .workspace import place, state_folder
+from .trees import recipe_checks
+from .trees.checkout import environment
+from .trees.git import GitError
+from .trees.repository import Repository
+from .trees.repository_checks import refuse_dirty, refuse_unusable
+from .trees.workspace import place, state_folder
 
 LOW_DISK = 200 * 1024 * 1024
 """Bytes that must be free where workspaces and attempts are kept."""

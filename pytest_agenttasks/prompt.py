@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from .outcome import Kind, Outcome
-from .printable import one_line, printable, tail
-from .settings import GateSettings
-from .task import Task
+from .report.printable import one_line, printable, tail
+from .settings.records import GateSettings
+from .tasks.task import Task
 
 LAST_EVIDENCE = 8 * 1024
 EARLIER_EVIDENCE = 1024

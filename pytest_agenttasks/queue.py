@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .git import split
 from .outcome import SetupError
-from .repository import Repository
+from .trees.git import split
+from .trees.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +51,33 @@ def open_queue(repository: Repository, path: Path) -> Queue:
     if folder.suffix == ".md" and not folder.is_dir():
         folder = folder.parent
     if not folder.is_dir():
-        raise SetupError(f"{path}: no such folder; `agenttasks init` makes a queue, or name another with --agent-tasks")
+        raise SetupError(
+            f"{path}: no such folder; `agenttasks init` makes a queue, or name another with --agent-tasks"
+        )
     real = folder.resolve()
     top = repository.top.resolve()
     if not real.is_relative_to(top):
-        raise SetupError(f"{path}: outside the repository {repository.top}; the queue must lie in a folder of it")
+        raise SetupError(
+            f"{path}: outside the repository {repository.top}; the queue must lie in a folder of it"
+        )
     relative = real.parent.relative_to(top).as_posix()
     if relative == "." or real == top:
         raise SetupError(
             f"{path}: the queue needs a folder around it (its siblings are done/, failed/ and logs/), such as tasks/pending"
         )
     names = tuple(f"{relative}/{name}" for name in (real.name, "done", "failed"))
-    tracked = bool(repository.git("ls-tree", "-r", "--name-only", "HEAD", "--", *(f"{name}/" for name in names)))
+    tracked = bool(
+        repository.git("ls-tree", "-r", "--name-only", "HEAD", "--", *(f"{name}/" for name in names))
+    )
     if tracked:
         ignored = repository.git(
-            "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", *(f"{name}/" for name in names)
+            "ls-files",
+            "-z",
+            "--others",
+            "--ignored",
+            "--exclude-standard",
+            "--",
+            *(f"{name}/" for name in names),
         )
         if any(path.endswith(b".md") for path in split(ignored)):
             raise SetupError(
@@ -82,7 +94,9 @@ def task_files(folder: Path) -> list[Path]:
         names = [
             entry.name
             for entry in os.scandir(folder)
-            if entry.name.endswith(".md") and not entry.name.startswith(".") and not entry.is_dir(follow_symlinks=False)
+            if entry.name.endswith(".md")
+            and not entry.name.startswith(".")
+            and not entry.is_dir(follow_symlinks=False)
         ]
     except FileNotFoundError:
         return []
@@ -100,7 +114,13 @@ def changed_files(repository: Repository, queue: Queue) -> list[bytes]:
         return []
     listed = split(
         repository.git(
-            "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--", *(f"{f}/" for f in queue.folders)
+            "status",
+            "--porcelain=v1",
+            "-z",
+            "--untracked-files=all",
+            "--no-renames",
+            "--",
+            *(f"{f}/" for f in queue.folders),
         )
     )
     return [entry[3:] for entry in listed if entry.endswith(b".md")]

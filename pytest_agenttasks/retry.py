@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .durations import format_duration
 from .outcome import Kind, Outcome
-from .shadow import kept
+from .settings.durations import format_duration
+from .trees.shadow import kept
 
 if TYPE_CHECKING:
     from .run import Run
-    from .task import Task
+    from .tasks.task import Task
 
 LONGEST_DELAY = 900.0
 """Seconds: the cap of the doubling delay before a retry, and between looks at a service that is out."""
@@ -83,7 +83,9 @@ def decide(
             return Stop(outcome.summary)
 
 
-def _wait(outcome: Outcome, standing: Standing, retry_delay: float, wait: float | None, now: float) -> Decision:
+def _wait(
+    outcome: Outcome, standing: Standing, retry_delay: float, wait: float | None, now: float
+) -> Decision:
     if outcome.resumes_at is not None:
         delay = max(0.0, outcome.resumes_at - now) + RESET_MARGIN
     else:

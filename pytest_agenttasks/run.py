@@ -11,20 +11,20 @@ from typing import Any, Protocol
 
 from .agents.claude import login_variables
 from .agents.contract import AgentResult, AgentWorkspace, Progress, Prompt
-from .checkout import environment
-from .dependencies import Provider
-from .eventlog import EventLog
-from .git import GitError
 from .journal import Journal
 from .outcome import SetupError
+from .processes.supervisor import Finished, Supervisor
 from .queue import Queue
-from .repository import Repository
-from .settings import GateSettings, Settings
-from .shadow import Shadow, attempts, prepare
-from .supervisor import Finished, Supervisor
-from .task import Task
-from .trees import Change
-from .workspace import Place, tags
+from .report.eventlog import EventLog
+from .settings.records import GateSettings, Settings
+from .tasks.task import Task
+from .trees.changes import Change
+from .trees.checkout import environment
+from .trees.dependencies import Provider
+from .trees.git import GitError
+from .trees.repository import Repository
+from .trees.shadow import Shadow, attempts, prepare
+from .trees.workspace import Place, tags
 
 
 class Extensions(Protocol):
@@ -114,14 +114,18 @@ def open_run(
     if branch is None:
         raise SetupError(f"{repository.top}: HEAD is detached; check out a branch first")
     workspace = settings.workspace
-    shadow = prepare(repository, [f"/{path.rstrip('/')}" for path in (*workspace.copy, *workspace.cache, *workspace.link)])
+    shadow = prepare(
+        repository, [f"/{path.rstrip('/')}" for path in (*workspace.copy, *workspace.cache, *workspace.link)]
+    )
     journal = Journal(repository.home / "journal.jsonl")
     journal.history.add_stored(attempts(shadow))
     supervisor = Supervisor()
 
     def run_line(where: Place, line: str, log: Path, timeout: float) -> Finished:
         found = environment(repository, where, os.environ, passed=(), extra=settings.agent.env)
-        return supervisor.run(["/bin/sh", "-c", line], cwd=where.path, env=found.variables, stdout=log, timeout=timeout)
+        return supervisor.run(
+            ["/bin/sh", "-c", line], cwd=where.path, env=found.variables, stdout=log, timeout=timeout
+        )
 
     return Run(
         repository=repository,

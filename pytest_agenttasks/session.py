@@ -10,16 +10,16 @@ from . import guard, landing
 from .agents.contract import AgentResult, AgentWorkspace, Execute, Progress, Prompt
 from .attempt_record import Attempt, logs_of
 from .base import Base
-from .checkout import environment
 from .journal import AttemptStored, ProgramStarted
 from .outcome import Outcome, SetupError
+from .processes.supervisor import Finished, StartError
 from .prompt import build_prompt
 from .run import Run, agent_environment
-from .settings import GateSettings
-from .shadow import keep, patch
-from .supervisor import Finished, StartError
-from .task import Task
-from .workspace import Place, Snapshot, set_aside, snapshot
+from .settings.records import GateSettings
+from .tasks.task import Task
+from .trees.checkout import environment
+from .trees.shadow import keep, patch
+from .trees.workspace import Place, Snapshot, set_aside, snapshot
 
 MAX_OUTPUT = 1024 * 1024 * 1024
 """Bytes that one session may print before it is ended."""
@@ -145,5 +145,3 @@ def store(run: Run, this: Attempt, where: Place, base: Base) -> Snapshot:
             names = ", ".join(path.decode("utf-8", "backslashreplace") for path in shot.left_over[:10])
             this.notes.append(f"ignored files left out: {names}")
     return shot
-
-

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from . import gates
 from .base import memory_of, rules_of
-from .repository import Repository
 from .run import Run
-from .scope import judge
-from .shadow import blob, diff, entries
-from .survey import leaves
-from .task import parse
-from .trees import SYMLINK_MODE, Change
+from .tasks.scope import judge
+from .tasks.task import parse
+from .trees.changes import SYMLINK_MODE, Change
+from .trees.objects import blob, entries
+from .trees.repository import Repository
+from .trees.shadow import diff
+from .trees.survey import leaves
 
 NO_TASK_FILE = "its task file does not move from pending to done in this commit, so its scope is not known"
 
@@ -59,9 +60,13 @@ def commits(repository: Repository, revisions: str) -> list[Commit]:
     chosen = repository.line("rev-list", "--reverse", "--topo-order", revisions, "--").split()
     found = []
     for commit in chosen:
-        text = repository.line("show", "-s", "--format=%P%n%s%n%(trailers:key=Agent-Task,valueonly)", commit, "--")
+        text = repository.line(
+            "show", "-s", "--format=%P%n%s%n%(trailers:key=Agent-Task,valueonly)", commit, "--"
+        )
         parents, subject, *names = text.split("\n")
-        found.append(Commit(commit, tuple(parents.split()), subject, next((n.strip() for n in names if n.strip()), "")))
+        found.append(
+            Commit(commit, tuple(parents.split()), subject, next((n.strip() for n in names if n.strip()), ""))
+        )
     return found
 
 
@@ -75,7 +80,9 @@ def verify(run: Run, chosen: Sequence[Commit], logs: Path) -> Iterator[Finding]:
         red = ""
         if sort is Sort.TASK:
             tree = run.repository.tree_of(commit.id)
-            verdicts = gates.check(run, run.settings.gates, tree, commit.id, logs, commit.id[:12], trust=False)
+            verdicts = gates.check(
+                run, run.settings.gates, tree, commit.id, logs, commit.id[:12], trust=False
+            )
             red = next((f"{v.gate}: {v.reason} ({v.log})" for v in verdicts if not v.passed), "")
         yield Finding(commit, sort, problems, red, note)
 
@@ -89,7 +96,10 @@ def _examine(run: Run, commit: Commit) -> tuple[Sort, tuple[str, ...]]:
     own = {name: run.queue.git_path(name, commit.task) for name in ("pending", "done")}
     moved = [change for change in changes if change.path in own.values()]
     rest = [change for change in changes if change.path not in own.values()]
-    if sorted((change.path, change.verb) for change in moved) != [(own["done"], "added"), (own["pending"], "deleted")]:
+    if sorted((change.path, change.verb) for change in moved) != [
+        (own["done"], "added"),
+        (own["pending"], "deleted"),
+    ]:
         return Sort.TASK, (NO_TASK_FILE,)
     if not _same_text(moved):
         return Sort.TASK, ("the task file's text changes in the commit",)

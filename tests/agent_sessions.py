@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pytest_agenttasks.agents.contract import AgentWorkspace, Progress, Prompt
-from pytest_agenttasks.settings import AgentSettings
-from pytest_agenttasks.supervisor import Finished, Supervisor
-from pytest_agenttasks.task import Task
+from pytest_agenttasks.processes.supervisor import Finished, Supervisor
+from pytest_agenttasks.settings.records import AgentSettings
+from pytest_agenttasks.tasks.task import Task
 
 TASK = Task(
     name="001-hello", path=Path("tasks/pending/001-hello.md"), text="Say hello.", title="Hello", title_line=1

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pytest_agenttasks.supervisor import Finished, Supervisor
+from pytest_agenttasks.processes.supervisor import Finished, Supervisor
 
 PATH = os.environ["PATH"]
 

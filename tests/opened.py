@@ -10,17 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_agenttasks import preflight, settings
+from pytest_agenttasks import preflight
 from pytest_agenttasks.agents.contract import AgentResult, AgentWorkspace, Prompt
 from pytest_agenttasks.attempt import attempt
 from pytest_agenttasks.attempt_record import Attempt
 from pytest_agenttasks.outcome import Outcome
 from pytest_agenttasks.queue import open_queue
-from pytest_agenttasks.repository import discover
 from pytest_agenttasks.run import Run, open_run
-from pytest_agenttasks.settings import GateSettings
-from pytest_agenttasks.task import Task, read
-from pytest_agenttasks.trees import Change
+from pytest_agenttasks.settings import records as settings
+from pytest_agenttasks.settings.records import GateSettings
+from pytest_agenttasks.tasks.task import Task, read
+from pytest_agenttasks.trees.changes import Change
+from pytest_agenttasks.trees.repository import discover
 from tests.user_repository import UserRepository, task_text
 
 Agent = Callable[[AgentWorkspace], None]

@@ -50,8 +50,12 @@ class Project:
         """What the agent does; `$AGENTTASKS_TASK` and `$AGENTTASKS_ATTEMPT` say for whom, the prompt is on stdin."""
         self.script.write_text(f"set -eu\n{script}\n")
 
-    def task(self, name: str, text: str | None = None, *, scope: tuple[str, ...] = ("src/a.txt",), front: str = "") -> Path:
-        return self.repository.write(f"tasks/pending/{name}.md", text or task_text(f"Task {name}", scope, front))
+    def task(
+        self, name: str, text: str | None = None, *, scope: tuple[str, ...] = ("src/a.txt",), front: str = ""
+    ) -> Path:
+        return self.repository.write(
+            f"tasks/pending/{name}.md", text or task_text(f"Task {name}", scope, front)
+        )
 
     def run(self, *args: str, timeout: float = 60) -> Result:
         junit = self.script.parent / "report.xml"
@@ -70,10 +74,21 @@ class Project:
         outcomes = {name: found.get("outcome", "?") for name, found in properties.items()}
         return Result(status, output, outcomes, properties, junit)
 
-    def start(self, *args: str, command: tuple[str, ...] = ("--agent-tasks", "tasks/pending")) -> subprocess.Popen[str]:
+    def start(
+        self, *args: str, command: tuple[str, ...] = ("--agent-tasks", "tasks/pending")
+    ) -> subprocess.Popen[str]:
         junit = self.script.parent / "report.xml"
         return subprocess.Popen(
-            [sys.executable, "-m", "pytest", *command, f"--junitxml={junit}", "-p", "no:cacheprovider", *args],
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                *command,
+                f"--junitxml={junit}",
+                "-p",
+                "no:cacheprovider",
+                *args,
+            ],
             cwd=self.path,
             env={**os.environ, **self.environment},
             stdout=subprocess.PIPE,
@@ -84,4 +99,6 @@ class Project:
     def where(self, name: str) -> list[str]:
         """The queue folders that hold this task's file."""
         tasks = self.path / "tasks"
-        return [folder for folder in ("pending", "done", "failed") if (tasks / folder / f"{name}.md").exists()]
+        return [
+            folder for folder in ("pending", "done", "failed") if (tasks / folder / f"{name}.md").exists()
+        ]

@@ -28,7 +28,9 @@ def test_a_missing_program_proves_nothing(project: Project) -> None:
 
 
 def test_what_stays_red_is_charged_and_told_to_the_next_session(project: Project) -> None:
-    project.agent('if [ $AGENTTASKS_ATTEMPT = 1 ]; then echo wrong >> src/a.txt; else echo right >> src/a.txt; fi')
+    project.agent(
+        "if [ $AGENTTASKS_ATTEMPT = 1 ]; then echo wrong >> src/a.txt; else echo right >> src/a.txt; fi"
+    )
     project.task("001-first", front="accept: ['cat src/a.txt; grep -q right src/a.txt']")
     result = project.run()
     assert result.outcomes == {"001-first": "landed"}, result.output

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks import base_files
-from pytest_agenttasks.base_files import BaseFiles
-from pytest_agenttasks.patterns import PatternSet
+from pytest_agenttasks.tasks import base_files
+from pytest_agenttasks.tasks.base_files import BaseFiles
+from pytest_agenttasks.tasks.patterns import PatternSet
 
 _PATHS = st.lists(
     st.lists(st.sampled_from(["a", "b", "a-b", "a.b", "a0"]), min_size=1, max_size=3).map("/".join)

@@ -23,7 +23,7 @@ from pytest_agenttasks.agents.claude import (
 )
 from pytest_agenttasks.agents.contract import AgentResult
 from pytest_agenttasks.outcome import Kind, Outcome, SetupError
-from pytest_agenttasks.settings import AgentSettings
+from pytest_agenttasks.settings.records import AgentSettings
 from tests.agent_sessions import Sessions
 from tests.claude_api import Refusal, Say, Script, ScriptedApi, Silence, Turn, Use, usage_limit
 from tests.claude_events import DONE, INIT

@@ -8,7 +8,7 @@ import pytest
 from pytest_agenttasks.agents.claude_stream import Retry
 from pytest_agenttasks.agents.claude_verdict import hopeless, verdict
 from pytest_agenttasks.outcome import Kind, Outcome
-from pytest_agenttasks.supervisor import Finished
+from pytest_agenttasks.processes.supervisor import Finished
 from tests.claude_events import DONE, INIT, api_error, call, retried, spoken, stream_of
 
 ENDED = Finished(exit_code=0, signal=None, seconds=12.0)

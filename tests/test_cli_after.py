@@ -13,7 +13,7 @@ from tests.queue_runs import Project
 @pytest.fixture
 def after(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A queue that has run: one landed, one failed by scope, one refused; the current folder is the project."""
-    project.agent('echo x >> src/a.txt; if [ $AGENTTASKS_TASK = 002-stray ]; then echo x >> src/b.txt; fi')
+    project.agent("echo x >> src/a.txt; if [ $AGENTTASKS_TASK = 002-stray ]; then echo x >> src/b.txt; fi")
     project.task("001-fine")
     project.task("002-stray", front="max_attempts: 1")
     project.task("003-refused", "# Nothing\n")
@@ -22,7 +22,9 @@ def after(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     return project
 
 
-def test_show_tells_each_attempt_with_its_evidence_and_diff(after: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_tells_each_attempt_with_its_evidence_and_diff(
+    after: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["show", "002-stray"]) == 0
     assert "attempt 1: scope" in capsys.readouterr().out
     assert main(["show", "002-stray", "--attempt", "1"]) == 0
@@ -59,7 +61,9 @@ def test_a_failed_task_is_requeued_with_a_note_that_the_next_session_reads(
     assert "## Reviewer's note\nleave b alone" in prompt
 
 
-def test_a_reverted_task_is_held_until_it_is_requeued(after: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_reverted_task_is_held_until_it_is_requeued(
+    after: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     commit = after.repository.git("log", "--format=%H", "--grep=complete 001-fine")
     after.repository.git("revert", "--no-edit", commit)
     assert main(["status"]) == 0
@@ -69,7 +73,9 @@ def test_a_reverted_task_is_held_until_it_is_requeued(after: Project, capsys: py
     assert after.run().outcomes == {"001-fine": "landed"}
 
 
-def test_requeue_moves_nothing_when_one_name_is_wrong(after: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_requeue_moves_nothing_when_one_name_is_wrong(
+    after: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["requeue", "002-stray", "001-fine"]) == 4
     assert "001-fine: neither failed nor held" in capsys.readouterr().err
     assert after.where("002-stray") == ["failed"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_agenttasks.cli.init import BRANCH
-from pytest_agenttasks.settings import load
-from pytest_agenttasks.task import read
+from pytest_agenttasks.settings.records import load
+from pytest_agenttasks.tasks.task import read
 from tests.init_runs import Init
 from tests.init_runs import agents as agents
 from tests.init_runs import init as init
@@ -219,6 +219,6 @@ def test_the_authors_variables_count(
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "From Env")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "env@example.org")
-    monkeypatch.setattr("pytest_agenttasks.repository._KEPT", {})
+    monkeypatch.setattr("pytest_agenttasks.trees.repository._KEPT", {})
     assert init()[0] == 0
     assert agents.git("log", "-1", "--format=%an %cn") == "From Env From Env"

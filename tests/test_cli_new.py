@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_agenttasks.cli import main, new
-from pytest_agenttasks.names import name_problem
 from pytest_agenttasks.outcome import SetupError
-from pytest_agenttasks.task import SECTIONS, parse, read
+from pytest_agenttasks.tasks.names import name_problem
+from pytest_agenttasks.tasks.task import SECTIONS, parse, read
 from tests.user_repository import UserRepository
 
 New = Callable[..., tuple[int, str, str]]

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_agenttasks.cli.init_files import example, scalar
 from pytest_agenttasks.cli.recipes import Detected, Machine
-from pytest_agenttasks.strict_yaml import parse
+from pytest_agenttasks.settings.strict_yaml import parse
 from tests.detected import LOCKED, TEST, Found, finder, gates, package
 
 

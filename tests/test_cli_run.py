@@ -92,7 +92,7 @@ def test_gits_variables_reach_the_run(repository: UserRepository, monkeypatch: p
     """`discover` takes them out of this process; the identity in them is needed there."""
     monkeypatch.chdir(repository.path)
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Somebody")
-    monkeypatch.setattr("pytest_agenttasks.repository._KEPT", {})
+    monkeypatch.setattr("pytest_agenttasks.trees.repository._KEPT", {})
     seen: list[Mapping[str, str]] = []
 
     def become(argv: Sequence[str], variables: Mapping[str, str]) -> int:

@@ -8,7 +8,7 @@ import pytest
 from pytest_agenttasks.agents.command import CommandAgent, Watch, preflight, run_command
 from pytest_agenttasks.agents.contract import AgentResult, Progress
 from pytest_agenttasks.outcome import Kind, Outcome, SetupError
-from pytest_agenttasks.settings import AgentSettings
+from pytest_agenttasks.settings.records import AgentSettings
 from tests.agent_sessions import TASK, Sessions
 
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from pytest_agenttasks import preflight, recipe_checks
+from pytest_agenttasks import preflight
 from pytest_agenttasks.agents.contract import AgentWorkspace
-from pytest_agenttasks.checkout import ready
-from pytest_agenttasks.dependencies import SetupFailed
 from pytest_agenttasks.outcome import Kind, SetupError
 from pytest_agenttasks.run import Run
-from pytest_agenttasks.shadow import addition, commit, compose, write_blob
-from pytest_agenttasks.workspace import Place, Role
+from pytest_agenttasks.trees import recipe_checks
+from pytest_agenttasks.trees.checkout import ready
+from pytest_agenttasks.trees.dependencies import SetupFailed
+from pytest_agenttasks.trees.shadow import addition, commit, compose, write_blob
+from pytest_agenttasks.trees.workspace import Place, Role
 from tests.opened import append, attempt_task, events, fingerprint, opened, outcome
 from tests.user_repository import UserRepository
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.dependency_graph import before_and_after, circles
+from pytest_agenttasks.tasks.dependency_graph import before_and_after, circles
 
 NAMES = ["a", "b", "c", "d", "e"]
 GRAPHS = st.fixed_dictionaries(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.durations import (
+from pytest_agenttasks.settings.durations import (
     LONGEST,
     PATTERN,
     Seconds,

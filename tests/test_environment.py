@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_agenttasks.environment import looks_secret, scrub
+from pytest_agenttasks.processes.environment import looks_secret, scrub
 
 
 def words(text: str) -> list[str]:

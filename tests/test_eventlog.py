@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.eventlog import LONGEST_VALUE, EventLog
 from pytest_agenttasks.outcome import Kind
+from pytest_agenttasks.report.eventlog import LONGEST_VALUE, EventLog
 
 NOW = datetime(2026, 11, 22, 14, 5, 9, 123456, tzinfo=timezone(timedelta(hours=1)))
 STAMP = "2026-11-22T14:05:09.123+01:00"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.front_matter import LIVE_MARKERS, FrontMatter, FrontMatterError, parse, split
-from pytest_agenttasks.settings import GateSettings
+from pytest_agenttasks.settings.records import GateSettings
+from pytest_agenttasks.tasks.front_matter import LIVE_MARKERS, FrontMatter, FrontMatterError, parse, split
 
 
 def errors(text: str, task: str = "017-task") -> list[tuple[int, str]]:

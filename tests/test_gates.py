@@ -11,8 +11,9 @@ from pytest_agenttasks import gates
 from pytest_agenttasks.gates import Verdict
 from pytest_agenttasks.outcome import Kind, SetupError
 from pytest_agenttasks.run import Run
-from pytest_agenttasks.settings import GateSettings
-from pytest_agenttasks.shadow import addition, commit, compose, entries, write_blob
+from pytest_agenttasks.settings.records import GateSettings
+from pytest_agenttasks.trees.objects import entries
+from pytest_agenttasks.trees.shadow import addition, commit, compose, write_blob
 from tests.opened import append, attempt_task, opened, outcome
 from tests.user_repository import UserRepository
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pytest_agenttasks import guard
-from pytest_agenttasks.scope import Rules
-from pytest_agenttasks.task import ScopeEntry
+from pytest_agenttasks.tasks.scope import Rules
+from pytest_agenttasks.tasks.task import ScopeEntry
 
 
 @pytest.fixture
@@ -51,7 +51,9 @@ def asked(rules_file: Path, tool_input: dict[str, str]) -> str | None:
         ("src/../../elsewhere", "outside the workspace"),
     ],
 )
-def test_what_could_not_land_is_refused_with_the_reason(rules_file: Path, path: str, reason: str | None) -> None:
+def test_what_could_not_land_is_refused_with_the_reason(
+    rules_file: Path, path: str, reason: str | None
+) -> None:
     told = asked(rules_file, {"file_path": path})
     assert told is None if reason is None else reason in (told or "")
 
@@ -72,11 +74,23 @@ def test_the_script_answers_as_the_cli_expects(rules_file: Path, tmp_path: Path)
     call = {"cwd": str(tmp_path / "ws"), "tool_name": "Write", "tool_input": {"file_path": "other.txt"}}
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     answer = subprocess.run(
-        command, shell=True, input=json.dumps(call), capture_output=True, text=True, check=True, env=environment
+        command,
+        shell=True,
+        input=json.dumps(call),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
     )
     assert json.loads(answer.stdout)["hookSpecificOutput"]["permissionDecision"] == "deny", sys.executable
     call["tool_input"] = {"file_path": "src/old.txt"}
     quiet = subprocess.run(
-        command, shell=True, input=json.dumps(call), capture_output=True, text=True, check=True, env=environment
+        command,
+        shell=True,
+        input=json.dumps(call),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
     )
     assert quiet.stdout == ""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.guarded_files import (
+from pytest_agenttasks.tasks.guarded_files import (
     COMPILED,
     CONFIGURATION,
     FILES,
@@ -18,7 +18,7 @@ from pytest_agenttasks.guarded_files import (
     guarded,
     usual_test,
 )
-from pytest_agenttasks.patterns import PatternSet, fold
+from pytest_agenttasks.tasks.patterns import PatternSet, fold
 
 CONFIGURATION_FILES = [
     *(

@@ -88,7 +88,9 @@ def test_a_torn_last_record_does_not_count_and_spoils_nothing(file: Path, cut: i
 
 
 @given(st.binary(max_size=60).filter(lambda data: b"{" not in data))
-def test_rubbish_from_a_crash_is_passed_over(tmp_path_factory: pytest.TempPathFactory, rubbish: bytes) -> None:
+def test_rubbish_from_a_crash_is_passed_over(
+    tmp_path_factory: pytest.TempPathFactory, rubbish: bytes
+) -> None:
     file = tmp_path_factory.mktemp("journal") / "journal.jsonl"
     journal = Journal(file)
     journal.write(started(1))

@@ -10,12 +10,24 @@ from pathlib import Path
 import pytest
 
 from pytest_agenttasks import landing
-from pytest_agenttasks.git import GitError
 from pytest_agenttasks.journal import Forward, Journal
 from pytest_agenttasks.outcome import SetupError
-from pytest_agenttasks.repository import discover
-from pytest_agenttasks.shadow import Shadow, addition, commit, compose, conflicts, diff, entries, prepare, removal, send, write_blob
-from pytest_agenttasks.trees import Change
+from pytest_agenttasks.trees.changes import Change
+from pytest_agenttasks.trees.git import GitError
+from pytest_agenttasks.trees.objects import entries
+from pytest_agenttasks.trees.repository import discover
+from pytest_agenttasks.trees.shadow import (
+    Shadow,
+    addition,
+    commit,
+    compose,
+    conflicts,
+    diff,
+    prepare,
+    removal,
+    send,
+    write_blob,
+)
 from tests.user_repository import UserRepository
 
 BRANCH = "refs/heads/work"
@@ -63,13 +75,19 @@ def test_branch_index_and_files_move_forward_together(
     assert not (repository.path / ".git/index.lock").exists()
 
 
-def test_unrelated_edits_staged_and_unstaged_stay(repository: UserRepository, shadow: Shadow, journal: Journal) -> None:
+def test_unrelated_edits_staged_and_unstaged_stay(
+    repository: UserRepository, shadow: Shadow, journal: Journal
+) -> None:
     repository.write("src/b.txt", "mine\n")
     repository.write("staged.txt", "staged\n")
     repository.git("add", "staged.txt")
     repository.write("untracked.txt", "untracked\n")
     advance(shadow, journal, edit(shadow, repository.head(), {"src/a.txt": "A\n"}))
-    assert sorted(repository.git("status", "--porcelain").splitlines()) == [" M src/b.txt", "?? untracked.txt", "A  staged.txt"]
+    assert sorted(repository.git("status", "--porcelain").splitlines()) == [
+        " M src/b.txt",
+        "?? untracked.txt",
+        "A  staged.txt",
+    ]
     assert repository.read("src/b.txt") == "mine\n"
 
 
@@ -113,7 +131,17 @@ def fingerprint(repository: UserRepository) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     "how",
-    ["edited", "staged", "staged and put back", "untracked", "ignored", "assume-unchanged", "skip-worktree", "deleted", "folder"],
+    [
+        "edited",
+        "staged",
+        "staged and put back",
+        "untracked",
+        "ignored",
+        "assume-unchanged",
+        "skip-worktree",
+        "deleted",
+        "folder",
+    ],
 )
 def test_what_the_user_has_at_a_path_of_the_change_is_never_touched(
     repository: UserRepository, shadow: Shadow, journal: Journal, how: str
@@ -139,7 +167,9 @@ def test_a_linked_folder_in_the_checkout_is_not_followed(
     assert list((tmp_path / "outside").iterdir()) == []
 
 
-def test_a_branch_that_moved_is_not_overwritten(repository: UserRepository, shadow: Shadow, journal: Journal) -> None:
+def test_a_branch_that_moved_is_not_overwritten(
+    repository: UserRepository, shadow: Shadow, journal: Journal
+) -> None:
     old = repository.head()
     new = edit(shadow, old, {"src/a.txt": "A\n"})
     mine = repository.commit("mine", **{"src/b.txt": "mine\n"})
@@ -168,10 +198,14 @@ def test_a_held_index_lock_is_waited_for_and_named(
     assert lock.exists()
 
 
-def test_files_already_as_landed_are_taken_up(repository: UserRepository, shadow: Shadow, journal: Journal) -> None:
+def test_files_already_as_landed_are_taken_up(
+    repository: UserRepository, shadow: Shadow, journal: Journal
+) -> None:
     repository.write("tasks/pending/001-x.md", "text\n")
     repository.write("tasks/pending/.gitkeep", "changed\n")
-    new = edit(shadow, repository.head(), {"tasks/pending/001-x.md": "text\n", "tasks/pending/.gitkeep": "changed\n"})
+    new = edit(
+        shadow, repository.head(), {"tasks/pending/001-x.md": "text\n", "tasks/pending/.gitkeep": "changed\n"}
+    )
     advance(shadow, journal, new, (b"tasks/pending/001-x.md", b"tasks/pending/.gitkeep"))
     assert repository.head() == new
     assert repository.status() == ""
@@ -312,7 +346,11 @@ def test_a_foreign_lock_is_not_removed_by_recovery(
     ],
 )
 def test_changes_compose_only_where_the_branch_did_not_move(
-    repository: UserRepository, shadow: Shadow, ours: dict[str, str | None], theirs: dict[str, str | None], clash: bool
+    repository: UserRepository,
+    shadow: Shadow,
+    ours: dict[str, str | None],
+    theirs: dict[str, str | None],
+    clash: bool,
 ) -> None:
     base = repository.head()
     mine = edit(shadow, base, ours)
@@ -321,7 +359,7 @@ def test_changes_compose_only_where_the_branch_did_not_move(
 
 
 def test_an_attempt_is_kept_once(shadow: Shadow, repository: UserRepository) -> None:
-    from pytest_agenttasks.shadow import keep, kept
+    from pytest_agenttasks.trees.shadow import keep, kept
 
     tree = shadow.repository.tree_of(repository.head())
     keep(shadow, "refs/attempts/001-x/1", tree)
@@ -380,7 +418,11 @@ def test_a_users_link_in_a_folder_that_becomes_a_file_is_in_the_way(
     ],
 )
 def test_files_and_folders_change_places(
-    repository: UserRepository, shadow: Shadow, journal: Journal, before: dict[str, str], after: dict[str, str | None]
+    repository: UserRepository,
+    shadow: Shadow,
+    journal: Journal,
+    before: dict[str, str],
+    after: dict[str, str | None],
 ) -> None:
     repository.commit("before", **before)
     advance(shadow, journal, edit(shadow, repository.head(), after))
@@ -389,7 +431,9 @@ def test_files_and_folders_change_places(
         assert text is None or repository.read(name) == text
 
 
-def half_landed(repository: UserRepository, shadow: Shadow, journal: Journal, files: dict[str, str | None]) -> str:
+def half_landed(
+    repository: UserRepository, shadow: Shadow, journal: Journal, files: dict[str, str | None]
+) -> str:
     """The branch has moved, nothing else has."""
     old = repository.head()
     new = edit(shadow, old, files)

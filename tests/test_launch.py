@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_agenttasks.supervisor import StartError
+from pytest_agenttasks.processes.supervisor import StartError
 from tests.living import PATH, Runner
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.lineage import Process, _newest_first, look_up
+from pytest_agenttasks.processes.lineage import Process, _newest_first, look_up
 from tests.living import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

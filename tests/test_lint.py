@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_agenttasks import base_files, scope_index
-from pytest_agenttasks.lint import lint
-from pytest_agenttasks.scope import Rules
-from pytest_agenttasks.task import Problem, Task, parse
+from pytest_agenttasks.tasks import base_files, scope_index
+from pytest_agenttasks.tasks.lint import lint
+from pytest_agenttasks.tasks.scope import Rules
+from pytest_agenttasks.tasks.task import Problem, Task, parse
 
 BASE = [
     *("README.md", "conftest.py", "src/auth.ts", "src/keys.ts", "src/core/billing/x.py", "tests/test_a.py"),

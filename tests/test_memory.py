@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.memory import Completed, protected_paths, record_completed, update_queue
-from pytest_agenttasks.printable import one_line
-from pytest_agenttasks.sections import parse
+from pytest_agenttasks.memory.sections import parse
+from pytest_agenttasks.memory.text import Completed, protected_paths, record_completed, update_queue
+from pytest_agenttasks.report.printable import one_line
 from tests.markdown_texts import memory_texts
 
 DAY = datetime.date(2026, 11, 22)

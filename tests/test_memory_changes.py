@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.memory_changes import MAX_ADDED, Addition, agent_changes, merge_additions
-from pytest_agenttasks.printable import one_line
-from pytest_agenttasks.sections import Document, Section, parse
+from pytest_agenttasks.memory.agent_changes import MAX_ADDED, Addition, agent_changes, merge_additions
+from pytest_agenttasks.memory.sections import Document, Section, parse
+from pytest_agenttasks.report.printable import one_line
 from tests.markdown_texts import lines, memory_texts
 
 BASE = """\

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_agenttasks.git import DEAF, GitError
-from pytest_agenttasks.objects import ObjectReader, blob, entries, format_tree, parse_tree, read_tree
-from pytest_agenttasks.repository import discover
-from pytest_agenttasks.shadow import Shadow, addition, compose, diff, prepare, removal, write_blob
+from pytest_agenttasks.trees.git import DEAF, GitError
+from pytest_agenttasks.trees.objects import ObjectReader, blob, entries, format_tree, parse_tree, read_tree
+from pytest_agenttasks.trees.repository import discover
+from pytest_agenttasks.trees.shadow import Shadow, addition, compose, diff, prepare, removal, write_blob
 from tests.user_repository import UserRepository, make_repository
 
 
@@ -70,7 +70,7 @@ def test_an_interrupted_answer_is_not_taken_for_the_next_one(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("pytest_agenttasks.objects.int", interrupt, raising=False)
+        patched.setattr("pytest_agenttasks.trees.objects.int", interrupt, raising=False)
         with pytest.raises(KeyboardInterrupt):
             reader.read(repository.head())
     assert reader.read(tree).kind == "tree"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_agenttasks.plugin import OPTIONS
-from pytest_agenttasks.settings import Settings
+from pytest_agenttasks.settings.records import Settings
 from tests.queue_runs import Project
 
 pytest_plugins = ["pytester"]

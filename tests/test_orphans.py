@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_agenttasks import orphans
-from pytest_agenttasks.supervisor import end_orphans, process_start_time
+from pytest_agenttasks.processes import orphans
+from pytest_agenttasks.processes.supervisor import end_orphans, process_start_time
 from tests.living import end, living, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
-from pytest_agenttasks.patterns import PatternSet, elements, fold, literal_folder, may_meet
+from pytest_agenttasks.tasks.patterns import PatternSet, elements, fold, literal_folder, may_meet
 
 NAMES = ["a", "b", "ab", "ba", "a.b"]
 PATHS = ["/".join(parts) for depth in (1, 2, 3) for parts in itertools.product(NAMES, repeat=depth)]

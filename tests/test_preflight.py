@@ -13,10 +13,10 @@ import pytest
 from pytest_agenttasks.journal import ProgramStarted
 from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.preflight import check, run_lock
+from pytest_agenttasks.processes.supervisor import process_start_time
 from pytest_agenttasks.queue import open_queue
-from pytest_agenttasks.repository import discover
 from pytest_agenttasks.run import Run
-from pytest_agenttasks.supervisor import process_start_time
+from pytest_agenttasks.trees.repository import discover
 from tests.opened import attempt_task, fingerprint, opened
 from tests.queue_runs import Project
 from tests.user_repository import UserRepository

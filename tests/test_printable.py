@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.printable import one_line, printable, tail, tail_of_file
+from pytest_agenttasks.report.printable import one_line, printable, tail, tail_of_file
 
 ANY_TEXT = st.text(
     st.one_of(

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pytest_agenttasks.memory.sections import parse
 from pytest_agenttasks.outcome import Kind, Outcome
 from pytest_agenttasks.prompt import EARLIER_EVIDENCE, LAST_EVIDENCE, build_prompt, fenced
-from pytest_agenttasks.sections import parse
-from pytest_agenttasks.settings import GateSettings
-from pytest_agenttasks.task import FrontMatter, Task
+from pytest_agenttasks.settings.records import GateSettings
+from pytest_agenttasks.tasks.front_matter import FrontMatter
+from pytest_agenttasks.tasks.task import Task
 
 TEXT = "# Task 017: Rotate keys\n\n## Objective\nRotate.\n"
 GATES = (GateSettings(name="lint", run="npm run lint"), GateSettings(name="tests", run="npm test", cwd="web"))

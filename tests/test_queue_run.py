@@ -18,7 +18,11 @@ def test_a_task_becomes_one_verified_commit(project: Project) -> None:
         "chore(tasks): update tasks/pending/001-first.md",
         "feat: complete 001-first (automated agent run)",
     ]
-    assert project.repository.files_of("HEAD") == ["src/a.txt", "tasks/done/001-first.md", "tasks/pending/001-first.md"]
+    assert project.repository.files_of("HEAD") == [
+        "src/a.txt",
+        "tasks/done/001-first.md",
+        "tasks/pending/001-first.md",
+    ]
     assert project.repository.read("src/a.txt") == "a\nby 001-first\n"
     assert project.repository.status() == ""
     body = project.repository.git("log", "-1", "--format=%B")
@@ -31,7 +35,7 @@ def test_a_task_becomes_one_verified_commit(project: Project) -> None:
 
 
 def test_a_change_out_of_scope_is_refused_and_nothing_of_it_lands(project: Project) -> None:
-    project.agent('echo x >> src/a.txt; echo x >> src/b.txt')
+    project.agent("echo x >> src/a.txt; echo x >> src/b.txt")
     project.task("001-stray")
     result = project.run()
     assert result.status == 1
@@ -48,8 +52,8 @@ def test_a_change_out_of_scope_is_refused_and_nothing_of_it_lands(project: Proje
 def test_the_next_session_is_told_what_the_gate_said_and_goes_on_from_the_files(project: Project) -> None:
     project.configure(gate="cat src/a.txt; grep -q good src/a.txt || ! grep -q bad src/a.txt")
     project.agent(
-        'cat > ../prompt-$AGENTTASKS_ATTEMPT || true\n'
-        'if [ $AGENTTASKS_ATTEMPT = 1 ]; then echo bad >> src/a.txt; else echo good >> src/a.txt; fi'
+        "cat > ../prompt-$AGENTTASKS_ATTEMPT || true\n"
+        "if [ $AGENTTASKS_ATTEMPT = 1 ]; then echo bad >> src/a.txt; else echo good >> src/a.txt; fi"
     )
     project.task("001-second")
     result = project.run()
@@ -63,14 +67,21 @@ def test_the_next_session_is_told_what_the_gate_said_and_goes_on_from_the_files(
 
 
 def test_blocked_and_refused_tasks_spend_nothing_and_the_rest_goes_on(project: Project) -> None:
-    project.agent('echo "$AGENTTASKS_TASK" >> ../ran; [ $AGENTTASKS_TASK != 002-fails ] && echo x >> src/a.txt')
+    project.agent(
+        'echo "$AGENTTASKS_TASK" >> ../ran; [ $AGENTTASKS_TASK != 002-fails ] && echo x >> src/a.txt'
+    )
     project.task("001-refused", "# No scope\n\n## Objective\nWork.\n")
     project.task("002-fails")
     project.task("003-blocked", front="depends_on: [002-fails]")
     project.task("004-fine")
     result = project.run()
     assert result.status == 1
-    assert result.outcomes == {"001-refused": "refused", "002-fails": "agent", "003-blocked": "blocked", "004-fine": "landed"}
+    assert result.outcomes == {
+        "001-refused": "refused",
+        "002-fails": "agent",
+        "003-blocked": "blocked",
+        "004-fine": "landed",
+    }
     assert project.where("001-refused") == ["failed"]
     assert project.where("003-blocked") == ["pending"]
 
@@ -105,7 +116,8 @@ def test_reverting_any_landed_task_is_clean_and_the_next_run_holds_it(project: P
 
 def test_the_memory_file_is_kept_by_the_runner(project: Project) -> None:
     project.repository.commit(
-        "memory", **{"CLAUDE.md": "# M\n\n## Known Issues\n\n## Active Task Queue\n\n## Completed Tasks Log\n"}
+        "memory",
+        **{"CLAUDE.md": "# M\n\n## Known Issues\n\n## Active Task Queue\n\n## Completed Tasks Log\n"},
     )
     project.agent(
         'echo x >> src/a.txt\nsed -i "s/^## Known Issues$/## Known Issues\\n- seen by $AGENTTASKS_TASK/" CLAUDE.md'
@@ -124,7 +136,9 @@ def test_the_memory_file_is_kept_by_the_runner(project: Project) -> None:
 
 
 def test_a_memory_edit_elsewhere_is_out_of_scope(project: Project) -> None:
-    project.repository.commit("memory", **{"CLAUDE.md": "# M\n\n## Do Not Touch\n- src/b.txt\n\n## Known Issues\n"})
+    project.repository.commit(
+        "memory", **{"CLAUDE.md": "# M\n\n## Do Not Touch\n- src/b.txt\n\n## Known Issues\n"}
+    )
     project.agent("echo x >> src/a.txt; sed -i '/src.b.txt/d' CLAUDE.md")
     project.task("001-sly")
     result = project.run()
@@ -245,12 +259,14 @@ def test_nothing_runs_on_when_the_agent_left_processes(project: Project) -> None
     project.agent(
         "echo x >> src/a.txt\n"
         "setsid sh -c 'sleep 1; echo late >> src/a.txt; sleep 600' >/dev/null 2>&1 &\n"
-        "echo $! > \"$TMPDIR/../pid\""
+        'echo $! > "$TMPDIR/../pid"'
     )
     project.task("001-first")
     result = project.run()
     assert result.outcomes == {"001-first": "landed"}
-    alive = subprocess.run(["pgrep", "-f", "echo late >> src/a.txt"], capture_output=True, text=True, check=False)
+    alive = subprocess.run(
+        ["pgrep", "-f", "echo late >> src/a.txt"], capture_output=True, text=True, check=False
+    )
     assert alive.stdout == ""
 
 
@@ -302,7 +318,11 @@ def test_a_task_that_landed_before_a_crash_and_was_reverted_is_held(project: Pro
     project.task("001-first")
     assert project.run().status == 0
     journal = project.path / ".git/agenttasks/journal.jsonl"
-    lines = [line for line in journal.read_text().splitlines(True) if '"landed"' not in line and "ended" not in line]
+    lines = [
+        line
+        for line in journal.read_text().splitlines(True)
+        if '"landed"' not in line and "ended" not in line
+    ]
     journal.write_text("".join(lines))
     project.repository.git("revert", "--no-edit", "HEAD")
     result = project.run()
@@ -315,7 +335,9 @@ def test_an_untracked_task_edited_while_its_gates_run_runs_again(project: Projec
     project.repository.commit("no queue")
     task = project.task("001-first")
     once = project.path.parent / "once"
-    project.configure(gate=f"if grep -q x src/a.txt && ! test -e {once}; then touch {once}; echo '- more' >> {task}; fi")
+    project.configure(
+        gate=f"if grep -q x src/a.txt && ! test -e {once}; then touch {once}; echo '- more' >> {task}; fi"
+    )
     project.agent("echo x >> src/a.txt")
     result = project.run()
     assert result.outcomes == {"001-first": "landed"}, result.output

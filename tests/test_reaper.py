@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 import pytest_agenttasks
-from pytest_agenttasks import lifeline, orphans
-from pytest_agenttasks.supervisor import Unkillable
+from pytest_agenttasks.processes import lifeline, orphans
+from pytest_agenttasks.processes.supervisor import Unkillable
 from tests.living import Runner, living, raising, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -72,7 +72,7 @@ if os.fork() == 0:
 """
 
 
-SOURCE = Path(pytest_agenttasks.__file__).parent
+SOURCE = Path(pytest_agenttasks.__file__).parent / "processes"
 
 # Waits for the process whose number it reads to end, and tells.
 WATCHER = """
@@ -176,8 +176,8 @@ def test_nobody_else_is_hit(run: Runner) -> None:
 RUNNER = """
 import os, sys, time
 from pathlib import Path
-from pytest_agenttasks import lifeline
-from pytest_agenttasks.supervisor import Supervisor
+from pytest_agenttasks.processes import lifeline
+from pytest_agenttasks.processes.supervisor import Supervisor
 
 lifeline.REAPER = Path(sys.argv[3])
 folder = Path(sys.argv[1])
@@ -237,8 +237,9 @@ def test_an_interrupt_from_the_terminal_ends_everything(run: Runner) -> None:
 
 def mutated(folder: Path, *changes: tuple[str, str]) -> Path:
     """A copy of the reaper in which some pieces are changed, each of which is there once."""
-    package = folder / "pytest_agenttasks"
-    package.mkdir()
+    package = folder / "pytest_agenttasks" / "processes"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
     texts = {
         name: (SOURCE / f"{name}.py").read_text() for name in ("__init__", "launch", "lineage", "reaper")
     }

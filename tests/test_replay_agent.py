@@ -10,7 +10,7 @@ import pytest
 from pytest_agenttasks.agents.contract import AgentResult
 from pytest_agenttasks.agents.replay import ReplayAgent, play, preflight, recorded_attempt
 from pytest_agenttasks.outcome import Kind, Outcome, SetupError
-from pytest_agenttasks.settings import AgentSettings
+from pytest_agenttasks.settings.records import AgentSettings
 from tests.agent_sessions import TASK, Sessions
 from tests.claude_events import DONE, INIT, api_error, call
 

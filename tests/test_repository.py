@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_agenttasks import repository as repository_module
 from pytest_agenttasks.agents.contract import AgentWorkspace
 from pytest_agenttasks.outcome import SetupError
-from pytest_agenttasks.repository import discover, write_config
-from pytest_agenttasks.repository_checks import refuse_unusable
+from pytest_agenttasks.trees import repository as repository_module
+from pytest_agenttasks.trees.repository import discover, write_config
+from pytest_agenttasks.trees.repository_checks import refuse_unusable
 from tests.opened import Agent, append, fingerprint, opened, outcome
 from tests.queue_runs import Project
 from tests.user_repository import UserRepository, make_repository

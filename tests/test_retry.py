@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_agenttasks.outcome import Kind, Outcome
-from pytest_agenttasks.retry import LONGEST_DELAY, RESET_MARGIN, Again, Decision, Final, Standing, Stop, decide
+from pytest_agenttasks.retry import (
+    LONGEST_DELAY,
+    RESET_MARGIN,
+    Again,
+    Decision,
+    Final,
+    Standing,
+    Stop,
+    decide,
+)
 
 CHARGED = [Kind.SCOPE, Kind.GATE, Kind.ACCEPT, Kind.AGENT]
 SERVICES = [Kind.USAGE_LIMIT, Kind.OVERLOADED, Kind.NETWORK]
@@ -22,7 +31,9 @@ def after(
     resumes_at: float | None = None,
 ) -> Decision:
     standing = Standing(charged=charged, max_attempts=cap, free=free, waited=waited)
-    return decide(Outcome(kind, "why", resumes_at=resumes_at), standing, retry_delay=30, wait=wait, now=1000.0)
+    return decide(
+        Outcome(kind, "why", resumes_at=resumes_at), standing, retry_delay=30, wait=wait, now=1000.0
+    )
 
 
 @pytest.mark.parametrize("kind", CHARGED)
@@ -77,7 +88,9 @@ def test_refused_tasks_are_given_up_and_landed_ones_are_done() -> None:
 def test_only_a_task_that_used_up_its_attempts_or_was_refused_is_given_up(
     kind: Kind, charged: int, cap: int, free: int, waited: float, wait: float | None, resumes_at: float | None
 ) -> None:
-    decision = after(kind, charged=charged, cap=cap, free=free, waited=waited, wait=wait, resumes_at=resumes_at)
+    decision = after(
+        kind, charged=charged, cap=cap, free=free, waited=waited, wait=wait, resumes_at=resumes_at
+    )
     given_up = isinstance(decision, Final) and decision.give_up
     assert given_up == (kind is Kind.REFUSED or (kind.charged and charged >= cap))
     if isinstance(decision, Again):

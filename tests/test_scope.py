@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks import scope as scope_module
-from pytest_agenttasks.guarded_files import CONFIGURATION
-from pytest_agenttasks.patterns import fold
-from pytest_agenttasks.scope import (
+from pytest_agenttasks.tasks import scope as scope_module
+from pytest_agenttasks.tasks.guarded_files import CONFIGURATION
+from pytest_agenttasks.tasks.patterns import fold
+from pytest_agenttasks.tasks.scope import (
     CONTROL,
     EXISTING_TEST,
     GITLINK,
@@ -33,8 +33,8 @@ from pytest_agenttasks.scope import (
     reaches_protected,
     read_only,
 )
-from pytest_agenttasks.task import ScopeEntry
-from pytest_agenttasks.trees import ABSENT_MODE, GITLINK_MODE, SYMLINK_MODE, Change
+from pytest_agenttasks.tasks.task import ScopeEntry
+from pytest_agenttasks.trees.changes import ABSENT_MODE, GITLINK_MODE, SYMLINK_MODE, Change
 
 FILE, PROGRAM = "100644", "100755"
 

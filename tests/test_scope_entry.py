@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.patterns import PatternSet
-from pytest_agenttasks.scope_entry import LONGEST, entry_pattern, pattern
+from pytest_agenttasks.tasks.patterns import PatternSet
+from pytest_agenttasks.tasks.scope_entry import LONGEST, entry_pattern, pattern
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks import scope_index
-from pytest_agenttasks.patterns import may_meet
-from pytest_agenttasks.scope_index import sharing
+from pytest_agenttasks.tasks import scope_index
+from pytest_agenttasks.tasks.patterns import may_meet
+from pytest_agenttasks.tasks.scope_index import sharing
 
 _PARTS = st.sampled_from(["a", "b", "A", "*", "a*", "**"])
 _PATTERNS = st.builds(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_agenttasks.search_paths import search_paths
+from pytest_agenttasks.processes.search_paths import search_paths
 from tests.virtual_environments import install_editable, virtual_environment
 
 

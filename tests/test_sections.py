@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.sections import Document, heading_name, parse
+from pytest_agenttasks.memory.sections import Document, heading_name, parse
 
 MARKDOWN_LINES = st.sampled_from(
     [

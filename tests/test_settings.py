@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pytest_agenttasks.durations import Seconds
 from pytest_agenttasks.outcome import SetupError
-from pytest_agenttasks.settings import AgentSettings, Settings, load
-from pytest_agenttasks.strict_yaml import MAX_BYTES
+from pytest_agenttasks.settings.durations import Seconds
+from pytest_agenttasks.settings.records import AgentSettings, Settings, load
+from pytest_agenttasks.settings.strict_yaml import MAX_BYTES
 from tests.settings_texts import Read, message, reader
 
 

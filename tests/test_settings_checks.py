@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_agenttasks import settings_checks
+from pytest_agenttasks.settings import checks as settings_checks
 from tests.settings_texts import CONTRACT, Read, message, reader
 
 

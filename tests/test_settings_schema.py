@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pytest_agenttasks.settings import Settings, schema
-from pytest_agenttasks.strict_yaml import parse
+from pytest_agenttasks.settings.records import Settings, schema
+from pytest_agenttasks.settings.strict_yaml import parse
 from tests.settings_texts import CONTRACT, Read, message, reader
 
 

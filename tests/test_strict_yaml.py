@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.strict_yaml import MAX_BYTES, MAX_DEPTH, YamlError, dotted, parse
+from pytest_agenttasks.settings.strict_yaml import MAX_BYTES, MAX_DEPTH, YamlError, dotted, parse
 
 LOADERS = [yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)]
 

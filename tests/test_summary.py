@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_agenttasks.outcome import Kind, Outcome
-from pytest_agenttasks.printable import printable
-from pytest_agenttasks.summary import Row, advice, explain, table
+from pytest_agenttasks.report.printable import printable
+from pytest_agenttasks.report.summary import Row, advice, explain, table
 
 LANDED = Row("017-jwt", Kind.LANDED, 1, 725.0, 0.4213, "3fa2b1c9d8e7f6a5", "landed")
 RED = Row("018-pool", Kind.GATE, 2, 61.0, 1.1, None, "gate `tests`: exit status 1")

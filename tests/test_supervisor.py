@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_agenttasks import lifeline, supervisor
-from pytest_agenttasks.supervisor import StartError, SupervisorLost, process_start_time
+from pytest_agenttasks.processes import lifeline, supervisor
+from pytest_agenttasks.processes.supervisor import StartError, SupervisorLost, process_start_time
 from tests.living import Runner, raising, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

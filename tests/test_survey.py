@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.survey import is_git_name, leaves, survey
+from pytest_agenttasks.trees.survey import is_git_name, leaves, survey
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,9 @@ def test_links_that_leave_are_told_apart(path: bytes, target: bytes, expected: b
     st.lists(st.sampled_from([b"a", b"b", b"c"]), min_size=1, max_size=4),
     st.lists(st.sampled_from([b"..", b".", b"x", b""]), min_size=1, max_size=8),
 )
-def test_a_link_that_stays_lexically_and_never_turns_back_is_fine(path: list[bytes], target: list[bytes]) -> None:
+def test_a_link_that_stays_lexically_and_never_turns_back_is_fine(
+    path: list[bytes], target: list[bytes]
+) -> None:
     joined = b"/".join(target)
     ups = sum(part == b".." for part in target)
     turns_back = b".." in target[next((n for n, part in enumerate(target) if part == b"x"), len(target)) :]

@@ -10,16 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.task import (
-    MAX_BYTES,
-    MAX_ENTRIES,
-    Problem,
-    ScopeEntry,
-    Task,
-    name_problem,
-    parse,
-    read,
-)
+from pytest_agenttasks.tasks.names import name_problem
+from pytest_agenttasks.tasks.task import MAX_BYTES, MAX_ENTRIES, Problem, ScopeEntry, Task, parse, read
 
 FULL = """\
 ---

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pytest_agenttasks import task_markdown
-from pytest_agenttasks.task_markdown import Heading, Item, headings, items, lines_of
+from pytest_agenttasks.tasks import markdown as task_markdown
+from pytest_agenttasks.tasks.markdown import Heading, Item, headings, items, lines_of
 
 _LINE = st.one_of(
     st.sampled_from(

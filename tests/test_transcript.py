@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from markdown_it import MarkdownIt
 
-from pytest_agenttasks import transcript as module
-from pytest_agenttasks.transcript import LONGEST_BLOCK, transcript, write_transcript
+from pytest_agenttasks.report import transcript as module
+from pytest_agenttasks.report.transcript import LONGEST_BLOCK, transcript, write_transcript
 from tests.claude_events import DONE, INIT, call, line, retried, spoken, stream_lines
 
 

@@ -31,7 +31,9 @@ def test_a_commit_out_of_scope_is_found(landed: Project, capsys: pytest.CaptureF
     landed.repository.commit("queue")
     landed.repository.write("tasks/done/003-forged.md", pending.read_text())
     pending.unlink()
-    landed.repository.commit("feat: sly\n\nAgent-Task: 003-forged", **{"src/a.txt": "x\n", "src/b.txt": "x\n"})
+    landed.repository.commit(
+        "feat: sly\n\nAgent-Task: 003-forged", **{"src/a.txt": "x\n", "src/b.txt": "x\n"}
+    )
     assert main(["verify", "HEAD~1..HEAD"]) == 1
     assert "src/b.txt: modified: not in Files in Scope" in capsys.readouterr().out
 
@@ -57,7 +59,9 @@ def test_a_red_commit_is_found_although_a_later_one_mends_it(
     assert "1 red" in capsys.readouterr().out
 
 
-def test_a_range_without_task_commits_or_unknown_is_said(landed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_range_without_task_commits_or_unknown_is_said(
+    landed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     landed.repository.commit("mine", **{"src/b.txt": "mine\n"})
     assert main(["verify", "HEAD~1..HEAD"]) == 5
     assert main(["verify", "nowhere..HEAD"]) == 4

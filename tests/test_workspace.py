@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_agenttasks.repository import discover
-from pytest_agenttasks.shadow import Shadow, blob, diff, entries, prepare
-from pytest_agenttasks.workspace import Place, move_to, place, snapshot, tags, write_git
+from pytest_agenttasks.trees.objects import blob, entries
+from pytest_agenttasks.trees.repository import discover
+from pytest_agenttasks.trees.shadow import Shadow, diff, prepare
+from pytest_agenttasks.trees.workspace import Place, move_to, place, snapshot, tags, write_git
 from tests.user_repository import UserRepository
 
 
@@ -42,7 +43,9 @@ def changed(shadow: Shadow, where: Place) -> dict[str, str]:
 
 def test_a_fresh_workspace_holds_the_base_and_its_git_is_clean(shadow: Shadow, where: Place) -> None:
     assert (where.path / "src/a.txt").read_text() == "a\n"
-    status = subprocess.run(["git", "status", "--porcelain"], cwd=where.path, capture_output=True, text=True, check=True)
+    status = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=where.path, capture_output=True, text=True, check=True
+    )
     assert status.stdout == ""
     assert changed(shadow, where) == {}
 
@@ -53,7 +56,9 @@ def test_the_workspace_has_history_and_tags_but_no_remote(repository: UserReposi
     reset(shadow, where)
 
     def ask(*args: str) -> str:
-        return subprocess.run(["git", *args], cwd=where.path, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *args], cwd=where.path, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     assert ask("describe") == "v1"
     assert ask("remote") == ""
@@ -136,8 +141,21 @@ def test_a_move_takes_away_everything_but_what_is_kept(shadow: Shadow, where: Pl
     (where.path / "src/a.txt").unlink()
     (where.path / "src/a.txt").mkdir()
     reset(shadow, where, (b"deps", b"packages/one/cache"))
-    left = {str(p.relative_to(where.path)) for p in where.path.rglob("*") if ".git" not in p.parts[len(where.path.parts) :]}
-    kept = {"deps", "deps/lib", "deps/lib/x", "deps/y", "packages", "packages/one", "packages/one/cache", "packages/one/cache/z"}
+    left = {
+        str(p.relative_to(where.path))
+        for p in where.path.rglob("*")
+        if ".git" not in p.parts[len(where.path.parts) :]
+    }
+    kept = {
+        "deps",
+        "deps/lib",
+        "deps/lib/x",
+        "deps/y",
+        "packages",
+        "packages/one",
+        "packages/one/cache",
+        "packages/one/cache/z",
+    }
     assert kept <= left
     assert left - kept == {".gitignore", "src", "src/a.txt", "src/b.txt", "tasks"} | {
         f"tasks/{name}{inner}" for name in ("pending", "done", "failed") for inner in ("", "/.gitkeep")
@@ -191,7 +209,13 @@ def test_names_that_are_not_utf8_survive(shadow: Shadow, where: Place) -> None:
 def test_filters_and_hooks_of_the_agent_are_never_run(shadow: Shadow, where: Place, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     (where.path / ".gitattributes").write_text("* filter=evil diff=evil merge=evil\n")
-    for key in ("filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "diff.evil.textconv", "core.fsmonitor"):
+    for key in (
+        "filter.evil.clean",
+        "filter.evil.smudge",
+        "filter.evil.process",
+        "diff.evil.textconv",
+        "core.fsmonitor",
+    ):
         subprocess.run(["git", "config", key, f"touch {canary}; cat"], cwd=where.path, check=True)
     hooks = where.path / ".git/hooks"
     hooks.mkdir()
@@ -204,7 +228,9 @@ def test_filters_and_hooks_of_the_agent_are_never_run(shadow: Shadow, where: Pla
     assert not canary.exists()
 
 
-def test_line_ending_settings_do_not_make_untouched_rule_files_look_changed(repository: UserRepository) -> None:
+def test_line_ending_settings_do_not_make_untouched_rule_files_look_changed(
+    repository: UserRepository,
+) -> None:
     repository.git("config", "core.autocrlf", "true")
     shadow = prepare(discover(repository.path), [])
     where = place(shadow, "agent", 0)
@@ -216,7 +242,9 @@ def test_line_ending_settings_do_not_make_untouched_rule_files_look_changed(repo
     assert changed(shadow, where) == {".gitignore": "modified", "src/new.txt": "added"}
 
 
-@pytest.mark.parametrize("attributes", ["*.txt working-tree-encoding=UTF-16\n", "* ident\n", "*.txt eol=crlf\n"])
+@pytest.mark.parametrize(
+    "attributes", ["*.txt working-tree-encoding=UTF-16\n", "* ident\n", "*.txt eol=crlf\n"]
+)
 def test_attributes_of_the_agents_change_nothing_that_is_stored(
     shadow: Shadow, where: Place, attributes: str
 ) -> None:

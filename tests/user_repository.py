@@ -16,7 +16,13 @@ class UserRepository:
 
     def git(self, *args: str, check: bool = True, stdin: str | None = None) -> str:
         done = subprocess.run(
-            ["git", *args], cwd=self.path, capture_output=True, text=True, check=False, input=stdin, env=os.environ
+            ["git", *args],
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            check=False,
+            input=stdin,
+            env=os.environ,
         )
         if check and done.returncode != 0:
             raise AssertionError(f"git {' '.join(args)}: {done.stderr or done.stdout}")
@@ -47,7 +53,9 @@ class UserRepository:
 
     def files_of(self, revision: str) -> list[str]:
         """The paths that a commit changed."""
-        return self.git("diff-tree", "--no-commit-id", "--name-only", "-r", "--no-renames", revision).splitlines()
+        return self.git(
+            "diff-tree", "--no-commit-id", "--name-only", "-r", "--no-renames", revision
+        ).splitlines()
 
     def status(self) -> str:
         return self.git("status", "--porcelain")

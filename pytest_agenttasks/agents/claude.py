@@ -18,8 +18,8 @@ import pluggy
 
 from .. import guard
 from ..outcome import Kind, Outcome, SetupError
-from ..printable import one_line, printable, tail_of_file
-from ..settings import AgentSettings
+from ..report.printable import one_line, printable, tail_of_file
+from ..settings.records import AgentSettings
 from .claude_verdict import verdict
 from .claude_watch import Watch
 from .contract import AgentResult, AgentWorkspace, Prompt

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..outcome import Kind, Outcome
-from ..printable import one_line, tail
-from ..supervisor import Finished
+from ..processes.supervisor import Finished
+from ..report.printable import one_line, tail
 from .claude_stream import Retry, Stream
 from .contract import AgentResult
 from .ending import how_it_ended, last_line, stopped_outcome, survivors_note

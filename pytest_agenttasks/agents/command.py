@@ -10,9 +10,9 @@ from pathlib import Path
 import pluggy
 
 from ..outcome import Kind, Outcome, SetupError
-from ..printable import one_line, tail_of_file
-from ..settings import AgentSettings
-from ..task import Task
+from ..report.printable import one_line, tail_of_file
+from ..settings.records import AgentSettings
+from ..tasks.task import Task
 from .contract import AgentResult, AgentWorkspace, Progress, Prompt
 from .ending import Stop, how_it_ended, last_line, stopped_outcome, survivors_note
 from .program import command_line, find_program

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..outcome import Outcome
-from ..settings import AgentSettings
-from ..supervisor import Finished
+from ..processes.supervisor import Finished
+from ..settings.records import AgentSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ import signal
 from collections.abc import Iterator
 from enum import StrEnum
 
-from ..durations import format_duration
 from ..outcome import Kind, Outcome
-from ..printable import one_line
-from ..supervisor import Finished
+from ..processes.supervisor import Finished
+from ..report.printable import one_line
+from ..settings.durations import format_duration
 
 
 class Stop(StrEnum):

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 
 from ..outcome import SetupError
-from ..settings import AgentSettings
+from ..settings.records import AgentSettings
 
 
 def command_line(agent: AgentSettings) -> tuple[str, ...]:

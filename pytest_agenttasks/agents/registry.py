@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..settings import AgentSettings
+from ..settings.records import AgentSettings
 from . import claude, command, replay
 
 BuiltIn = claude.ClaudeAgent | command.CommandAgent | replay.ReplayAgent

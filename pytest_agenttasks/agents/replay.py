@@ -11,10 +11,10 @@ from pathlib import Path
 import pluggy
 
 from ..outcome import Kind, Outcome, SetupError
-from ..printable import one_line, tail_of_file
-from ..settings import AgentSettings
-from ..supervisor import Finished
-from ..task import Task
+from ..processes.supervisor import Finished
+from ..report.printable import one_line, tail_of_file
+from ..settings.records import AgentSettings
+from ..tasks.task import Task
 from .claude_stream import Lines, Stream, advance
 from .claude_verdict import verdict
 from .contract import AgentResult, AgentWorkspace, Progress

@@ -8,12 +8,12 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..git import GitError, git, split
 from ..outcome import SetupError
-from ..printable import printable
-from ..repository import Repository, discover
-from ..repository_checks import default_branches
-from ..settings import FILE_NAME
+from ..report.printable import printable
+from ..settings.records import FILE_NAME
+from ..trees.git import GitError, git, split
+from ..trees.repository import Repository, discover
+from ..trees.repository_checks import default_branches
 from .init_files import QUEUE, files
 from .recipes import Detected, Machine, detect
 

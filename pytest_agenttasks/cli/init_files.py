@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from ..settings import FILE_NAME
+from ..settings.records import FILE_NAME
 from .recipes import Detected, Gate
 
 QUEUE = "tasks"

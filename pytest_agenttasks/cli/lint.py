@@ -8,16 +8,16 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..git import GitError, split
-from ..lint import lint
-from ..memory import protected_paths
+from ..memory.text import protected_paths
 from ..outcome import SetupError
-from ..printable import one_line
 from ..queue import names, open_queue, task_files
-from ..repository import Repository, discover
-from ..scope import Rules
-from ..settings import FILE_NAME, Settings, load
-from ..task import Problem, read
+from ..report.printable import one_line
+from ..settings.records import FILE_NAME, Settings, load
+from ..tasks.lint import lint
+from ..tasks.scope import Rules
+from ..tasks.task import Problem, read
+from ..trees.git import GitError, split
+from ..trees.repository import Repository, discover
 from .new import DEFAULT_QUEUE
 
 EXIT_ERRORS = 1

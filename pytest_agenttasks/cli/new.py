@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ..outcome import SetupError
 from ..queue import Queue, names, open_queue
-from ..repository import discover
-from ..task import parse
+from ..tasks.task import parse
+from ..trees.repository import discover
 
 DEFAULT_QUEUE = Path("tasks/pending")
 LONGEST_SLUG = 60

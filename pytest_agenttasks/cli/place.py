@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..queue import Queue, open_queue
-from ..repository import Repository, discover
+from ..trees.repository import Repository, discover
 from .new import DEFAULT_QUEUE
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from ..journal import Journal, Released
 from ..outcome import SetupError
 from ..preflight import run_lock
-from ..printable import one_line
 from ..queue import Queue, names
+from ..report.printable import one_line
 from .place import open_place
 
 NOTE_HEADING = "## Reviewer's note"

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..outcome import SetupError
-from ..repository import discover
+from ..trees.repository import discover
 from .new import DEFAULT_QUEUE
 
 CONFTEST_VARIABLE = "AGENTTASKS_CONFTEST"

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..durations import format_duration
 from ..outcome import SetupError
-from ..printable import one_line, printable
 from ..queue import Queue
+from ..report.printable import one_line, printable
+from ..settings.durations import format_duration
 from .place import open_place
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..journal import History, Journal
-from ..printable import one_line, printable
 from ..queue import Queue, names
-from ..repository import Repository, is_ancestor
+from ..report.printable import one_line, printable
+from ..trees.repository import Repository, is_ancestor
 from .place import open_place
 
 

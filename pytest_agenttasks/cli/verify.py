@@ -8,20 +8,24 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .. import settings as settings_module
-from ..git import GitError
 from ..outcome import SetupError
 from ..preflight import run_lock
-from ..printable import one_line
+from ..report.printable import one_line
 from ..run import NoExtensions, open_run
+from ..settings import records as settings_module
+from ..trees.git import GitError
 from ..verification import Finding, Sort, commits, verify
 from .place import open_place
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("range", nargs="?", metavar="RANGE", help="such as main..HEAD (default: every commit of the branch)")
+    parser.add_argument(
+        "range", nargs="?", metavar="RANGE", help="such as main..HEAD (default: every commit of the branch)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    parser.add_argument("--queue", type=Path, metavar="PATH", help="the queue folder (default: tasks/pending)")
+    parser.add_argument(
+        "--queue", type=Path, metavar="PATH", help="the queue folder (default: tasks/pending)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
     file = repository.top / settings_module.FILE_NAME
     settings = settings_module.load(file)
     if not settings.gates:
-        raise SetupError(f"{file}: no gate, so nothing can be verified; `agenttasks init` writes the gates it finds")
+        raise SetupError(
+            f"{file}: no gate, so nothing can be verified; `agenttasks init` writes the gates it finds"
+        )
     try:
         chosen = commits(repository, args.range or "HEAD")
     except GitError as error:
@@ -52,7 +58,15 @@ def _conclude(findings: list[Finding], as_json: bool) -> int:
     tasks = [finding for finding in findings if finding.sort is Sort.TASK]
     bad = [finding for finding in findings if not finding.ok]
     if as_json:
-        print(json.dumps({"commits": [_record(finding) for finding in findings], "task_commits": len(tasks), "bad": len(bad)}))
+        print(
+            json.dumps(
+                {
+                    "commits": [_record(finding) for finding in findings],
+                    "task_commits": len(tasks),
+                    "bad": len(bad),
+                }
+            )
+        )
     else:
         red = sum(1 for finding in tasks if finding.red)
         strays = sum(1 for finding in findings if finding.problems)
@@ -76,6 +90,11 @@ def _record(finding: Finding) -> dict[str, Any]:
 
 def _line(finding: Finding) -> str:
     word = "ok" if finding.ok else "BAD"
-    lines = [one_line(f"{word:3} {finding.commit.id[:10]} {finding.commit.task or finding.commit.subject}", 120)]
-    lines += [one_line(f"      {problem}", 300) for problem in (*finding.problems, *filter(None, [finding.red, finding.note]))]
+    lines = [
+        one_line(f"{word:3} {finding.commit.id[:10]} {finding.commit.task or finding.commit.subject}", 120)
+    ]
+    lines += [
+        one_line(f"      {problem}", 300)
+        for problem in (*finding.problems, *filter(None, [finding.red, finding.note]))
+    ]
     return "\n".join(lines)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from .. import settings as settings_module
 from ..outcome import SetupError
 from ..plugin import OPTIONS, Typed
-from ..printable import printable
 from ..queue import Queue, open_queue
-from ..repository import discover
+from ..report.printable import printable
+from ..settings import records as settings_module
+from ..trees.repository import discover
 from . import typed as typed_module
 from .protocol import Protocol
 from .session import QueueSession

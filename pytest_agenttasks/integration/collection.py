@@ -11,9 +11,9 @@ from _pytest._code.code import ReprFileLocation, TerminalRepr
 from _pytest._io import TerminalWriter
 
 from ..outcome import Kind, Outcome
-from ..printable import one_line, printable
-from ..summary import explain
-from ..task import Task
+from ..report.printable import one_line, printable
+from ..report.summary import explain
+from ..tasks.task import Task
 
 if TYPE_CHECKING:
     from .session import QueueSession

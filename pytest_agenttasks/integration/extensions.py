@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ..agents.contract import AgentResult, AgentWorkspace, Prompt
-from ..settings import GateSettings
-from ..task import Task
-from ..trees import Change
+from ..settings.records import GateSettings
+from ..tasks.task import Task
+from ..trees.changes import Change
 
 BUILT_IN = "agenttasks-agent-"
 """Prefix of the names under which the built-in agents are registered."""
@@ -36,7 +36,11 @@ class HookExtensions:
         return [gate for answer in answers for gate in answer or ()]
 
     def check_changes(self, task: Task, changes: Sequence[Change]) -> Sequence[str]:
-        return [reason for reason in self._config.hook.pytest_agenttasks_check_changes(task=task, changes=changes) if reason]
+        return [
+            reason
+            for reason in self._config.hook.pytest_agenttasks_check_changes(task=task, changes=changes)
+            if reason
+        ]
 
     def commit_message(self, task: Task, message: str) -> str | None:
         answer: str | None = self._config.hook.pytest_agenttasks_commit_message(task=task, message=message)

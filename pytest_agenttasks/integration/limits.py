@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..settings import Settings
+from ..settings.records import Settings
 
 
 @dataclass

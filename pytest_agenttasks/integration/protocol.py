@@ -20,7 +20,7 @@ from ..agents.registry import built_in_agents
 from ..outcome import SetupError
 from ..plan import order
 from ..preflight import check, run_lock
-from ..printable import printable
+from ..report.printable import printable
 from ..retry import Again, Stop
 from ..run import open_run
 from . import limits

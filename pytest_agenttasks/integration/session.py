@@ -13,19 +13,19 @@ from .. import attempt as attempt_module
 from ..attempt_record import Attempt
 from ..base import memory_of, rules_of
 from ..bookkeeping import commit_queue, give_up
-from ..git import split
-from ..lint import lint
 from ..outcome import Kind, Outcome, SetupError
 from ..plan import order
 from ..preflight import landed_commit
-from ..printable import one_line, printable
 from ..queue import Queue, names, task_files
-from ..repository import Repository
+from ..report.printable import one_line, printable
+from ..report.summary import Row
 from ..retry import Decision, Final, Standing, decide
 from ..run import Run
-from ..settings import Settings
-from ..summary import Row
-from ..task import Task, read
+from ..settings.records import Settings
+from ..tasks.lint import lint
+from ..tasks.task import Task, read
+from ..trees.git import split
+from ..trees.repository import Repository
 from . import limits
 from .collection import TaskItem, skip
 
@@ -193,7 +193,7 @@ class QueueSession:
         problems = lint(
             [task],
             done=names(self.queue.done),
-            failed=(),
+            failed=names(self.queue.failed),
             base_paths=(),
             rules=self._rules,
             known=self._names(),

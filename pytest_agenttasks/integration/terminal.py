@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..agents.contract import Progress
-from ..durations import format_duration
-from ..printable import one_line, printable
-from ..summary import table
+from ..report.printable import one_line, printable
+from ..report.summary import table
+from ..settings.durations import format_duration
 
 if TYPE_CHECKING:
     from .session import QueueSession

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ...strict_yaml import YamlError, parse
+from ...settings.strict_yaml import YamlError, parse
 from .model import Gate, Machine, Recipe, json_of, table, text_of, texts
 
 LOCKS = {

@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .printable import one_line
-from .scope_entry import entry_pattern
+from ..report.printable import one_line
+from ..tasks.scope_entry import entry_pattern
 from .sections import Document, Section, parse
 
 DO_NOT_TOUCH = "do not touch"

@@ -12,14 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from .changes import ABSENT_MODE, Change
 from .git import DEAF, GitError, git
 from .objects import TREE_MODE, Entry, ObjectReader, Stored, format_tree, read_tree, write_object
-from .objects import Store as Store
-from .objects import blob as blob
-from .objects import blob_id as blob_id
-from .objects import entries as entries
 from .repository import Repository, write_config
-from .trees import ABSENT_MODE, Change
 
 _FIXED = {
     "core.bare": "false",
@@ -104,7 +100,14 @@ def prepare(repository: Repository, excludes: Sequence[str]) -> Shadow:
     if not ((git_dir / "objects").is_dir() and (git_dir / "HEAD").is_file() and (git_dir / "refs").is_dir()):
         git_dir.parent.mkdir(parents=True, exist_ok=True)
         git(
-            ["init", "-q", "--bare", "--template=", f"--object-format={repository.object_format}", str(git_dir)],
+            [
+                "init",
+                "-q",
+                "--bare",
+                "--template=",
+                f"--object-format={repository.object_format}",
+                str(git_dir),
+            ],
             cwd=repository.home,
             env=DEAF,
         )
@@ -226,7 +229,9 @@ def _inner_first(folders: Iterable[bytes]) -> list[bytes]:
 
 
 def _both(path: bytes) -> GitError:
-    return GitError(("compose",), 1, f"{path.decode('utf-8', 'backslashreplace')} would be both a file and a folder")
+    return GitError(
+        ("compose",), 1, f"{path.decode('utf-8', 'backslashreplace')} would be both a file and a folder"
+    )
 
 
 def conflicts(shadow: Shadow, base: str, tip: str, changes: Sequence[Change]) -> tuple[bytes, ...]:
@@ -238,7 +243,9 @@ def conflicts(shadow: Shadow, base: str, tip: str, changes: Sequence[Change]) ->
     return tuple(
         change.path
         for change in changes
-        if change.path in moved or change.path in above or any(parent in moved for parent in _parents(change.path))
+        if change.path in moved
+        or change.path in above
+        or any(parent in moved for parent in _parents(change.path))
     )
 
 
@@ -249,7 +256,9 @@ def _parents(path: bytes) -> list[bytes]:
 
 def commit(shadow: Shadow, tree: str, parent: str, message: str) -> str:
     return (
-        shadow.git("commit-tree", tree, "-p", parent, "-F", "-", stdin=message.encode("utf-8", "replace")).decode().strip()
+        shadow.git("commit-tree", tree, "-p", parent, "-F", "-", stdin=message.encode("utf-8", "replace"))
+        .decode()
+        .strip()
     )
 
 
@@ -279,8 +288,12 @@ def kept(shadow: Shadow, ref: str) -> str | None:
 
 def send(shadow: Shadow, new: str, have: str) -> None:
     """Copy what `new` needs beyond `have` into the user's repository, as objects without a ref."""
-    pack = shadow.git("pack-objects", "--revs", "--stdout", "-q", "--delta-base-offset", stdin=f"{new}\n^{have}\n".encode())
-    shadow.repository.git("-c", "core.fsync=all", "-c", "core.fsyncMethod=batch", "unpack-objects", "-q", stdin=pack)
+    pack = shadow.git(
+        "pack-objects", "--revs", "--stdout", "-q", "--delta-base-offset", stdin=f"{new}\n^{have}\n".encode()
+    )
+    shadow.repository.git(
+        "-c", "core.fsync=all", "-c", "core.fsyncMethod=batch", "unpack-objects", "-q", stdin=pack
+    )
 
 
 def addition(path: bytes, object_id: str, mode: str = "100644") -> Change:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from .base_files import BaseFiles
 from .dependency_graph import before_and_after, circles
+from .markdown import lines_of
 from .patterns import PatternSet, is_path, may_meet
 from .scope import Rules, matching, protected_among, reaches_protected, read_only
 from .scope_index import sharing
 from .task import SCOPE, Problem, ScopeEntry, Task
-from .task_markdown import lines_of
 
 MANY_FILES = 15
 _SHOWN = 3

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from . import explain, settings_checks, strict_yaml
-from .durations import ALLOWED as DURATION_ALLOWED
-from .durations import Seconds
-from .explain import Flaw, flaw
+from ..settings import checks as settings_checks
+from ..settings import explain, strict_yaml
+from ..settings.durations import ALLOWED as DURATION_ALLOWED
+from ..settings.durations import Seconds
+from ..settings.explain import Flaw, flaw
+from ..settings.records import CommitType, Count, GateSettings, Record, Text, Usd
 from .names import name_problem
-from .settings import CommitType, Count, GateSettings, Record, Text, Usd
 
 LIVE_MARKERS = frozenset(
     {

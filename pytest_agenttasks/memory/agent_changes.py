@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, groupby, zip_longest
 
-from .memory import COMPLETED_LOG, DO_NOT_TOUCH, TASK_QUEUE, is_do_not_touch
-from .printable import one_line, printable
+from ..report.printable import one_line, printable
 from .sections import Document, Section, parse
+from .text import COMPLETED_LOG, DO_NOT_TOUCH, TASK_QUEUE, is_do_not_touch
 
 OPEN_SECTIONS = ("known issues", "architectural invariants")
 RUNNER_SECTIONS = (COMPLETED_LOG, TASK_QUEUE)

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
-from .environment import Environment, scrub
+from ..processes.environment import Environment, scrub
 from .git import split
 from .repository import Repository
 from .workspace import Place, Role, move_to, place, remove, write_git
 
 if TYPE_CHECKING:
-    from .run import Run
+    from ..run import Run
 
 PORTS = 20
 """How many ports each workspace may count on from `AGENTTASKS_PORT_BASE`."""
@@ -47,7 +47,12 @@ def ready(run: Run, role: Role, tree: str, head: str, *, base_tree: str | None =
 
 
 def environment(
-    repository: Repository, where: Place, source: Mapping[str, str], *, passed: Iterable[str], extra: Mapping[str, str]
+    repository: Repository,
+    where: Place,
+    source: Mapping[str, str],
+    *,
+    passed: Iterable[str],
+    extra: Mapping[str, str],
 ) -> Environment:
     """What programs in a place inherit."""
     own = {

@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from ..outcome import SetupError
+from .changes import GITLINK_MODE
 from .git import split
-from .outcome import SetupError
 from .repository import Repository
-from .trees import GITLINK_MODE
 
 _UNFINISHED = {
     "MERGE_HEAD": "merge",

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from ..outcome import SetupError
 from .dependencies import Provider, git_path
-from .outcome import SetupError
-from .shadow import blob, entries
+from .objects import blob, entries
 
 _PIP = re.compile(r"(?:^|[;&|(])\s*(?:python[0-9.]*\s+-m\s+)?pip[0-9.]*\s+install\b")
 _OWN_ENVIRONMENT = re.compile(r"venv|activate|--(?:target|prefix|root)\b")

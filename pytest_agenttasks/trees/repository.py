@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..outcome import SetupError
 from . import git as git_module
 from .git import DEAF, MINIMUM, NO_HOOKS, GitError, git
 from .objects import ObjectReader, Stored
-from .outcome import SetupError
 
 PINNED = (
     "filter.",

@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from . import explain, settings_checks, strict_yaml
+from ..outcome import SetupError
+from . import checks as settings_checks
+from . import explain, strict_yaml
 from .durations import ALLOWED as DURATION_ALLOWED
 from .durations import PATTERN as DURATION_PATTERN
 from .durations import Seconds, short_duration
-from .outcome import SetupError
 
 FILE_NAME = "agenttasks.yaml"
 

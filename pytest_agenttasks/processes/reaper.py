@@ -25,12 +25,12 @@ import time
 
 TYPE_CHECKING = False
 if __name__ == "__main__":  # last on the path: whatever lies beside the package shadows nothing
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))  # noqa: PTH100, PTH120
 if TYPE_CHECKING:  # typing alone would cost a tenth of the start
     from collections.abc import Sequence
     from typing import Any
 
-from pytest_agenttasks import launch, lineage  # noqa: E402
+from pytest_agenttasks.processes import launch, lineage  # noqa: E402
 
 TICK = 0.25  # seconds between two looks at the output's size; also the sign of life for the runner
 SWEEP = 10.0  # seconds after which what cannot be killed is reported

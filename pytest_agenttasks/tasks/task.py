@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import front_matter, task_markdown
-from .front_matter import FrontMatter as FrontMatter
-from .front_matter import FrontMatterError
-from .names import name_problem as name_problem
+from ..memory.sections import heading_name
+from . import front_matter
+from . import markdown as task_markdown
+from .front_matter import FrontMatter, FrontMatterError
+from .names import name_problem
 from .scope_entry import entry_pattern
-from .sections import heading_name
 
 MAX_BYTES = 1_000_000
 MAX_ENTRIES = 1_000

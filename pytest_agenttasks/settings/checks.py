@@ -12,7 +12,7 @@ from .explain import Flaw, flaw
 from .strict_yaml import Place, dotted
 
 if TYPE_CHECKING:
-    from .settings import GateSettings, Settings
+    from .records import GateSettings, Settings
 
 NOT_YET: Mapping[Place, object] = {
     ("sandbox",): "none",

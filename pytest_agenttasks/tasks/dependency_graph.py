@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from .plan import order
+from ..plan import order
 
 
 def circles(waits_for: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ..trees.changes import GITLINK_MODE, REGULAR_MODES, SYMLINK_MODE, Change
 from . import guarded_files
 from .glob_segments import meet
 from .patterns import PatternSet, elements, fold, is_glob, is_path, literal_folder, may_meet
 from .task import ScopeEntry
-from .trees import GITLINK_MODE, REGULAR_MODES, SYMLINK_MODE, Change
 
 NOT_IN_SCOPE = "not in Files in Scope"
 NOT_UTF8 = "its name is not UTF-8"

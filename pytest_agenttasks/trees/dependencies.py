@@ -17,12 +17,13 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from ..outcome import SetupError
+from ..processes.supervisor import Finished
+from ..report.printable import tail_of_file
+from ..settings.records import WorkspaceSettings
 from .git import split
-from .outcome import SetupError
-from .printable import tail_of_file
-from .settings import WorkspaceSettings
-from .shadow import Shadow, entries
-from .supervisor import Finished
+from .objects import entries
+from .shadow import Shadow
 from .survey import walk
 from .workspace import Place, remove
 

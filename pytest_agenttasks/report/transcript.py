@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from .agents.claude_stream import Lines, describe_call, event_of
+from ..agents.claude_stream import Lines, describe_call, event_of
 from .printable import one_line, printable
 
 LONGEST_BLOCK = 8 * 1024

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from .durations import format_duration
-from .outcome import Kind, Outcome
+from ..outcome import Kind, Outcome
+from ..settings.durations import format_duration
 from .printable import one_line, printable, tail
 
 _HEADER = ("task", "outcome", "attempts", "time", "cost", "commit or reason")

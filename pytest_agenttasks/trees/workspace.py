@@ -20,8 +20,9 @@ from typing import Literal
 import platformdirs
 
 from .git import GitError, split
+from .objects import entries
 from .repository import Repository, write_config
-from .shadow import Shadow, entries, write_blob
+from .shadow import Shadow, write_blob
 from .survey import RULE_FILES, Oddity, survey, walk
 
 Role = Literal["agent", "gate"]
@@ -104,7 +105,9 @@ def _move(shadow: Shadow, where: Place, tree: str, keep: Collection[bytes]) -> N
         remove(Path(os.fsdecode(root + b"/" + path)))
 
 
-def write_git(shadow: Shadow, where: Place, head: str, branch: str, refs: bytes, *, index_of: str | None = None) -> None:
+def write_git(
+    shadow: Shadow, where: Place, head: str, branch: str, refs: bytes, *, index_of: str | None = None
+) -> None:
     """Give the place a `.git` of its own: HEAD at `head` on `branch`, the tags, borrowed history, no remote.
 
     `index_of`: a tree for its index where the files are not those of `head`.
@@ -161,7 +164,9 @@ def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[byte
     odd = {oddity.path for oddity in found.oddities}
     with _BaseRules(shadow, where, base_tree, found.rules, odd) as changed_rules:
         hiding = _hiding(shadow, where, skip)
-        ignored = split(git(*hiding, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"))
+        ignored = split(
+            git(*hiding, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+        )
         oddities = [oddity for oddity in found.oddities if not _inside(oddity.path, ignored)]
         try:
             if not oddities:
@@ -175,7 +180,8 @@ def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[byte
             git(*hiding, "add", "-A", "--ignore-errors", accept=(0, 1, 128))
         if changed_rules:
             lines = b"".join(
-                f"{mode} {object_id}\t".encode() + path + b"\0" for path, (mode, object_id) in changed_rules.items()
+                f"{mode} {object_id}\t".encode() + path + b"\0"
+                for path, (mode, object_id) in changed_rules.items()
             )
             git("update-index", "--add", "-z", "--index-info", stdin=lines)
         tree = git("write-tree").decode().strip()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from markdown_it import MarkdownIt
 
-from .sections import BOM
+from ..memory.sections import BOM
 
 _BLOCKS = MarkdownIt("commonmark").disable("reference")
 _BLOCKS.core.ruler.enableOnly(["normalize", "block"])

@@ -1,0 +1,1 @@
+"""The memory file (CLAUDE.md): its sections, and what runner and agents write into them."""

@@ -1,0 +1,1 @@
+"""Running programs, and ending everything that they started."""

@@ -1,0 +1,1 @@
+"""What people read: safe text, the table, transcripts, the event log."""

@@ -1,0 +1,1 @@
+"""agenttasks.yaml and the command line, as one immutable record."""

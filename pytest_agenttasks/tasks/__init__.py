@@ -1,0 +1,1 @@
+"""Task files: from Markdown to what may change."""

@@ -1,0 +1,1 @@
+"""Files as git trees: repositories, workspaces, and what changed in them."""
