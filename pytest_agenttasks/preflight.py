@@ -76,8 +76,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
         raise SetupError(
             f"{run.repository.top}: a landing of the last run cannot be finished: {error}"
         ) from error
-    for line in [*filter(None, [line]), *settle_all(run)]:
-        say(line)
+    for told in [*filter(None, [line]), *settle_all(run)]:
+        say(told)
     refuse_unusable(run.repository)
     refuse_dirty(run.repository, run.queue.relative if run.queue.tracked else None)
     _refuse_full_disk(run)

@@ -42,7 +42,10 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is to be said of one commit; `problems` empty: as it should be. `red` names the gate that failed, `note` what could not be looked at."""
+    """What is to be said of one commit; no `problems`: as it should be.
+
+    `red` names the gate that failed, `note` what could not be looked at.
+    """
 
     commit: Commit
     sort: Sort

@@ -170,7 +170,7 @@ def test_events_go_on_after_a_torn_line(tmp_path: Path) -> None:
 
 def test_processes_that_write_at_once_do_not_mix_their_lines(tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib; from pytest_agenttasks.eventlog import EventLog\n"
+        "import sys, pathlib; from pytest_agenttasks.report.eventlog import EventLog\n"
         "log = EventLog(pathlib.Path(sys.argv[1]))\n"
         "for n in range(200): log.write('x', who=sys.argv[2], n=n, fill='f' * 300)"
     )

@@ -240,10 +240,11 @@ KILL_AT = {
 KILLED = """
 import os, sys
 from pathlib import Path
-from pytest_agenttasks import landing, repository as repository_module
+from pytest_agenttasks import landing
+from pytest_agenttasks.trees import repository as repository_module
 from pytest_agenttasks.journal import Journal
-from pytest_agenttasks.repository import discover
-from pytest_agenttasks.shadow import prepare
+from pytest_agenttasks.trees.repository import discover
+from pytest_agenttasks.trees.shadow import prepare
 
 kind, what, old, new, partial = sys.argv[1:]
 shadow = prepare(discover(Path.cwd()), [])

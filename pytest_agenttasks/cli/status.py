@@ -87,8 +87,8 @@ def _text(found: dict[str, Any]) -> str:
     if running is not None:
         lines.append(f"  a run is going on (process {running.get('pid', 'unknown')})")
     lines.append(
-        f"  {len(found['pending'])} pending, {len(found['done'])} done, {len(found['failed'])} failed, {len(found['held'])} held; "
-        f"{found['sessions']} sessions, ${found['spent_usd']:.2f}"
+        f"  {len(found['pending'])} pending, {len(found['done'])} done, {len(found['failed'])} failed, "
+        f"{len(found['held'])} held; {found['sessions']} sessions, ${found['spent_usd']:.2f}"
     )
     for name in found["verified_not_landed"]:
         lines.append(f"  {printable(name)}: verified, not landed yet; the next run lands it")

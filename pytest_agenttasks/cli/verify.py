@@ -72,8 +72,8 @@ def _conclude(findings: list[Finding], as_json: bool) -> int:
         strays = sum(1 for finding in findings if finding.problems)
         others = sum(1 for finding in findings if finding.sort is Sort.OTHER)
         print(
-            f"{len(findings)} commits: {len(tasks)} of tasks, {len(findings) - len(tasks) - others} bookkeeping, {others} others; "
-            f"{strays} out of scope, {red} red"
+            f"{len(findings)} commits: {len(tasks)} of tasks, {len(findings) - len(tasks) - others} bookkeeping, "
+            f"{others} others; {strays} out of scope, {red} red"
         )
     if not tasks:
         return 5

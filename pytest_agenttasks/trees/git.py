@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
-from git.cmd import Git  # noqa: E402 - GitPython reads the variable above when it is imported
+from git.cmd import Git
 
 MINIMUM = (2, 39)
 
