@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 setup: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
 
 test: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: $(VENV)/developer
 	$(BIN)/ruff check .
