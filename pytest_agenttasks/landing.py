@@ -60,6 +60,7 @@ def advance(
     InTheWay, with nothing changed.
     """
     repository = shadow.repository
+    on_disk = frozenset(on_disk)
     send(shadow, new, old)
     changes = diff(shadow, old, new)
     token = uuid.uuid4().hex
@@ -237,14 +238,9 @@ def _check(
         raise BranchMoved(f"the checkout is no longer on {branch}")
     if repository.tip() != old:
         raise BranchMoved(f"{branch} is no longer at {old[:10]}")
-    touched = {change.path for change in changes} - set(on_disk)
-    listed = split(
-        repository.git("status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames", index=copy)
-    )
-    edited = sorted({entry[3:] for entry in listed} & touched)
+    edited, flagged = _edited(repository, copy, [change for change in changes if change.path not in on_disk])
     if edited:
         raise InTheWay(_names(edited), "your uncommitted changes are in the way")
-    flagged = _flagged(repository, copy, [c.path for c in changes if not c.added])
     if flagged:
         raise InTheWay(
             _names(flagged), "marked assume-unchanged or skip-worktree, so your edits there cannot be seen"
@@ -303,14 +299,25 @@ def _holds_only(place: bytes, ours: Collection[bytes], top: bytes) -> bool:
     return True
 
 
-def _flagged(repository: Repository, copy: Path, paths: Sequence[bytes]) -> list[bytes]:
-    found = []
+def _edited(repository: Repository, copy: Path, changes: Sequence[Change]) -> tuple[list[bytes], list[bytes]]:
+    """The paths that index or checkout have otherwise than before the change, and those where git does not look."""
+    before = {change.path: f"{change.old_mode} {change.old_object} 0" for change in changes}
+    missing = {change.path for change in changes if not change.added}
+    edited, flagged = set(), set()
+    paths = [os.fsdecode(path) for path in before]
     for start in range(0, len(paths), 500):
-        chunk = [os.fsdecode(path) for path in paths[start : start + 500]]
-        for entry in split(repository.git("ls-files", "-v", "-z", "--", *chunk, index=copy)):
-            if entry[:1].islower() or entry[:1] == b"S":
-                found.append(entry[2:])
-    return found
+        chunk = paths[start : start + 500]
+        for entry in split(
+            repository.git("ls-files", "-z", "-v", "-s", "-c", "-m", "-d", "--", *chunk, index=copy)
+        ):
+            head, _, path = entry.partition(b"\t")
+            tag, _, known = head.decode("ascii").partition(" ")
+            missing.discard(path)
+            if tag.islower() or tag == "S":
+                flagged.add(path)
+            elif path in before and (tag, known) != ("H", before[path]):
+                edited.add(path)
+    return sorted(edited | missing), sorted(flagged)
 
 
 def _repair(shadow: Shadow, copy: Path, new: str, changes: Sequence[Change]) -> None:

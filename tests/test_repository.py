@@ -488,7 +488,6 @@ def test_a_filter_that_runs_out_of_the_checkout_is_refused(repository: UserRepos
     refuse_unusable(discover(repository.path))
 
 
-@pytest.mark.xfail(strict=True, reason="PATCH git is looked for in relative places of PATH")
 def test_a_git_planted_in_the_workspace_does_not_run(
     repository: UserRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

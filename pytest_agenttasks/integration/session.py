@@ -117,7 +117,7 @@ class QueueSession:
         if commit is not None:
             reason = f"its commit {commit[:10]} was reverted; `agenttasks requeue {task.name} -m WHY` runs it again"
             self._skipped(item, Kind.HELD, reason)
-        waiting = [name for name in task.front.depends_on if name not in names(self.queue.done)]
+        waiting = [name for name in task.front.depends_on if not (self.queue.done / f"{name}.md").exists()]
         if waiting:
             self._skipped(item, Kind.BLOCKED, f"waits for {', '.join(waiting)}, which has not landed")
 

@@ -80,12 +80,18 @@ def git(
     command = ["git", *args]
     with _input(stdin) as source:
         try:
-            status, stdout, stderr = _execute(Git(cwd), command, env, source)
+            status, stdout, stderr = _execute(Git(cwd), command, {**env, "PATH": _absolute_path()}, source)
         except OSError as error:
             raise GitError(command, 127, f"git cannot be started in {cwd}: {error}") from error
     if status not in accept:
         raise GitError(command, status, stderr)
     return stdout
+
+
+def _absolute_path() -> str:
+    """PATH without its relative places: in a workspace those hold whatever an agent put there."""
+    places = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(place for place in places if os.path.isabs(place))  # noqa: PTH117
 
 
 class _Answer(NamedTuple):

@@ -98,6 +98,10 @@ class Repository:
 
     def branch(self) -> str | None:
         """The checked-out branch as a full ref name, None when HEAD is detached."""
+        head = (self.git_dir / "HEAD").read_bytes().rstrip(b"\n")
+        if head.startswith(b"ref: refs/heads/") and not head.endswith(b"/.invalid"):
+            return os.fsdecode(head[len(b"ref: ") :])
+        # Detached, or kept in a way that is git's own affair.
         name = (
             self.git("symbolic-ref", "-q", "HEAD", accept=(0, 1)).decode("utf-8", "surrogateescape").strip()
         )
