@@ -78,7 +78,7 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
         AttemptStarted(task=task.name, attempt=this.number, base=base.commit, task_blob=_text_id(run, task))
     )
     run.events.write("attempt-started", task=task.name, attempt=this.number, base=base.commit)
-    where = _workspace(run, start, base)
+    where, start = _workspace(run, start, base)
     prompt = write_prompt(run, this, failures, base, start)
     try:
         this.agent = hold_session(run, this, where, base, prompt, timeout)
@@ -107,10 +107,13 @@ def _start(run: Run, this: Attempt, failures: Sequence[Outcome], base: Base) -> 
     return compose(run.shadow, base.tree, verdict.allowed)
 
 
-def _workspace(run: Run, start: str, base: Base) -> Place:
+def _workspace(run: Run, start: str, base: Base) -> tuple[Place, str]:
+    """The workspace, and the tree that it holds: the base, where set-up fails on the files of the last attempt."""
     try:
-        return ready(run, "agent", start, base.commit, base_tree=base.tree)
+        return ready(run, "agent", start, base.commit, base_tree=base.tree), start
     except SetupFailed as failed:
+        if start != base.tree:
+            return _workspace(run, base.tree, base)
         raise Ended(
             Outcome(Kind.BASE_RED, str(failed), evidence=failed.evidence, log=str(failed.log), gate="setup")
         ) from failed

@@ -64,34 +64,35 @@ def check(
     known = [_recall(run, key) for key in keys] if trust else []
     if known and all(verdict and not verdict.inherited for verdict in known):
         return [verdict for verdict in known if verdict]
+    verdicts: list[Verdict] = []
     try:
         where = ready(run, "gate", tree, head)
+        for gate, key in zip(gates, keys, strict=True):  # a later gate may use what an earlier one has built
+            if verdicts and not run.provider.fresh(where, tree)[0]:
+                # But nothing that one wrote into the dependencies may decide for another.
+                where = ready(run, "gate", tree, head)
+            verdict = _run_gate(run, gate, where, tree, logs / f"{stem}.gate-{gate.name}.log")
+            verdicts.append(verdict)
+            if not verdict.passed:
+                break
+            _remember(run, key, verdict)
     except SetupFailed as failed:
-        log = logs / f"{stem}.gate-setup.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(failed.log, log)
-        return [
-            Verdict(
-                gate="setup",
-                tree=tree,
-                passed=False,
-                seconds=0.0,
-                reason=str(failed),
-                evidence=failed.evidence,
-                log=str(log),
-            )
-        ]
-    verdicts: list[Verdict] = []
-    for gate, key in zip(gates, keys, strict=True):  # a later gate may use what an earlier one has built
-        if verdicts and not run.provider.fresh(where, tree)[0]:
-            # But nothing that one wrote into the dependencies may decide for another.
-            where = ready(run, "gate", tree, head)
-        verdict = _run_gate(run, gate, where, tree, logs / f"{stem}.gate-{gate.name}.log")
-        verdicts.append(verdict)
-        if not verdict.passed:
-            break
-        _remember(run, key, verdict)
+        verdicts.append(_red_setup(failed, tree, logs / f"{stem}.gate-setup.log"))
     return verdicts
+
+
+def _red_setup(failed: SetupFailed, tree: str, log: Path) -> Verdict:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(failed.log, log)
+    return Verdict(
+        gate="setup",
+        tree=tree,
+        passed=False,
+        seconds=0.0,
+        reason=str(failed),
+        evidence=failed.evidence,
+        log=str(log),
+    )
 
 
 def green_base(run: Run, gates: Sequence[GateSettings], tree: str, head: str) -> Verdict | None:

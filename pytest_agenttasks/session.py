@@ -12,6 +12,7 @@ from .attempt_record import Attempt, logs_of
 from .base import Base
 from .journal import AttemptStored, ProgramStarted
 from .outcome import Outcome, SetupError
+from .processes.search_paths import search_paths
 from .processes.supervisor import Finished, StartError
 from .prompt import build_prompt
 from .run import Run, agent_environment
@@ -64,7 +65,8 @@ def hold_session(
     limit = min(front.timeout or settings.timeout, timeout or float("inf"))
     found = environment(
         run.repository, where, os.environ, passed=agent_environment(run.settings), extra=settings.env
-    )
+    ).variables
+    variables = {**found, **search_paths(run.repository.top, where.path, found, os.environ)}
     rules_file = logs_of(run, this.task) / f"{this.stem}.guard.json"
     guard.write_rules(
         rules_file, workspace=where.path, tmp=where.tmp, scope=this.task.scope, allow_tests=front.allow_tests,
@@ -72,7 +74,7 @@ def hold_session(
     )  # fmt: skip
     workspace = AgentWorkspace(
         path=where.path,
-        environment=found.variables,
+        environment=variables,
         agent=settings,
         logs=logs_of(run, this.task),
         stem=this.stem,
@@ -82,7 +84,7 @@ def hold_session(
         max_turns=front.max_turns or settings.max_turns,
         model=front.model or settings.model,
         budget_usd=front.budget_usd or settings.budget_usd,
-        execute=_executor(run, where, found.variables, limit),
+        execute=_executor(run, where, variables, limit),
         progress=lambda progress: run.progress(this.task.name, progress),
         guard=rules_file,
     )

@@ -323,7 +323,6 @@ def test_a_setup_that_fails_on_the_base_stops_the_run_with_the_end_of_its_output
         assert log.read_text().startswith("1\n2\n")
 
 
-@pytest.mark.xfail(strict=True, reason="a session does not start afresh yet")
 def test_a_setup_that_fails_on_the_attempt_is_its_failure_and_the_next_session_can_mend_it(
     with_lock: UserRepository,
 ) -> None:
@@ -381,7 +380,6 @@ def test_setup_runs_again_for_the_usual_files_where_no_inputs_are_named(with_loc
         assert setups(where) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="setup runs before the git of the place is there")
 def test_setup_sees_history_and_tags(with_lock: UserRepository) -> None:
     with_lock.git("tag", "v1")
     with opened(

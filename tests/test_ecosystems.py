@@ -159,7 +159,6 @@ def test_an_editable_install_in_the_active_environment_does_not_hide_the_attempt
         assert fingerprint(package.path / ".venv") == before
 
 
-@pytest.mark.xfail(strict=True, reason="needs the search paths for sessions too")
 def test_a_session_sees_its_own_code_as_the_gates_do(
     package: UserRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,11 @@ def ready(run: Run, role: Role, tree: str, head: str, *, base_tree: str | None =
     when `workspace.setup` fails on this tree.
     """
     where = place(run.shadow, role, run.worker)
+    index_of = base_tree if base_tree != tree else None
+
+    def give_git() -> None:
+        write_git(run.shadow, where, head, run.branch, run.tags, index_of=index_of)
+
     move_to(run.shadow, where, tree, run.provider.kept(where))
     fresh, touched = run.provider.fresh(where, tree)
     if not fresh:
@@ -37,10 +42,10 @@ def ready(run: Run, role: Role, tree: str, head: str, *, base_tree: str | None =
         def tracked() -> set[bytes]:
             return set(split(run.shadow.git("ls-files", "-z", index=where.index, work_tree=where.path)))
 
+        give_git()  # for set-up commands that ask for tags
         run.provider.provide(where, tree, tracked)
         move_to(run.shadow, where, tree, run.provider.kept(where))
-    other = base_tree is not None and base_tree != tree
-    write_git(run.shadow, where, head, run.branch, run.tags, index_of=base_tree if other else None)
+    give_git()
     remove(where.tmp)
     where.tmp.mkdir()
     return where
