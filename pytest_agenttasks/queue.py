@@ -67,7 +67,9 @@ def open_queue(repository: Repository, path: Path) -> Queue:
         )
     names = tuple(f"{relative}/{name}" for name in (real.name, "done", "failed"))
     tracked = bool(
-        repository.git("ls-tree", "-r", "--name-only", "HEAD", "--", *(f"{name}/" for name in names))
+        repository.git(
+            "ls-tree", "-r", "--name-only", repository.tip(), "--", *(f"{name}/" for name in names)
+        )
     )
     if tracked:
         ignored = repository.git(

@@ -23,6 +23,7 @@ from .trees.checkout import environment
 from .trees.dependencies import Provider
 from .trees.git import GitError
 from .trees.repository import Repository
+from .trees.repository_checks import working_branch
 from .trees.shadow import Shadow, attempts, prepare
 from .trees.workspace import Place, tags
 
@@ -110,9 +111,7 @@ def open_run(
     worker: int = 0,
 ) -> Run:
     """Open a run on a repository that `repository.refuse_unusable` has passed. Raises SetupError."""
-    branch = repository.branch()
-    if branch is None:
-        raise SetupError(f"{repository.top}: HEAD is detached; check out a branch first")
+    branch = working_branch(repository)
     workspace = settings.workspace
     shadow = prepare(
         repository, [f"/{path.rstrip('/')}" for path in (*workspace.copy, *workspace.cache, *workspace.link)]

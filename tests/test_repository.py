@@ -377,7 +377,7 @@ REFUSALS: dict[str, tuple[Break, list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", [kind for kind in REFUSALS if kind not in ("detached", "unborn")])
+@pytest.mark.parametrize("kind", REFUSALS)
 def test_a_refusal_names_the_remedy_and_spends_and_changes_nothing(
     project: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], kind: str
 ) -> None:
