@@ -11,6 +11,10 @@ from pathlib import Path
 
 from tests.user_repository import UserRepository, task_text
 
+OWN_PLUGINS = ("-p", "agenttasks", "-p", "timeout", "-p", "xdist")
+NO_OTHERS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+"""Whatever else is installed makes a start twice as long; `all_plugins` is for tests about just that."""
+
 GREEN = "test ! -e src/broken.txt"
 
 
@@ -33,6 +37,7 @@ class Project:
     script: Path
     settings: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    all_plugins: bool = False
 
     @property
     def path(self) -> Path:
@@ -83,6 +88,7 @@ class Project:
                 sys.executable,
                 "-m",
                 "pytest",
+                *(() if self.all_plugins else OWN_PLUGINS),
                 *command,
                 f"--junitxml={junit}",
                 "-p",
@@ -90,7 +96,7 @@ class Project:
                 *args,
             ],
             cwd=self.path,
-            env={**os.environ, **self.environment},
+            env={**os.environ, **({} if self.all_plugins else NO_OTHERS), **self.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -19,6 +19,12 @@ QUIET_PLUGINS = "-p no:asyncio -p no:randomly -p no:html"
 """So that what is tested does not depend on which plugins this environment happens to have."""
 
 
+@pytest.fixture(autouse=True)
+def everything_installed(project: Project) -> None:
+    """These runs load whatever plugins there are, as a user's do."""
+    project.all_plugins = True
+
+
 def configure(project: Project, ini: str, **files: str) -> None:
     project.repository.commit("configuration", **{"pytest.ini": f"[pytest]\n{ini}\n", **files})
 
