@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -285,7 +286,7 @@ def test_a_rule_file_that_is_no_plain_file_does_not_stop_git(shadow: Shadow, whe
 
 
 def test_folders_deeper_than_any_path_are_removed(shadow: Shadow, where: Place) -> None:
-    script = "cd build 2>/dev/null || { mkdir build; cd build; }; for i in $(seq 1500); do mkdir deep; cd deep; done"
-    subprocess.run(["bash", "-c", script], cwd=where.path, check=True)
+    script = "import os\nfor name in ['build'] + ['deep'] * 1500:\n    os.mkdir(name)\n    os.chdir(name)\n"
+    subprocess.run([sys.executable, "-c", script], cwd=where.path, check=True)
     reset(shadow, where)
     assert not (where.path / "build").exists()
