@@ -44,6 +44,34 @@ def logs_of(run: Run, task: Task) -> Path:
     return folder
 
 
+def earlier_failures(run: Run, task: Task) -> list[Outcome]:
+    """The outcomes of the attempts that the task has used up already, in earlier runs, as they were written down."""
+    history = run.journal.history
+    count = history.charged.get(task.name, 0)
+    ended = [attempt for attempt in history.ended.get(task.name, ()) if attempt.kind.charged]
+    return [_read_back(run, task, attempt) for attempt in ended[len(ended) - count :]]
+
+
+def _read_back(run: Run, task: Task, ended: AttemptEnded) -> Outcome:
+    file = logs_of(run, task) / f"attempt-{ended.attempt}.json"
+    try:
+        document = msgspec.json.decode(file.read_bytes(), type=_Written)
+    except (OSError, msgspec.DecodeError):
+        return Outcome(ended.kind, ended.summary)
+    return Outcome(
+        ended.kind, document.summary, evidence=document.evidence, gate=document.gate, paths=document.paths
+    )
+
+
+class _Written(msgspec.Struct, frozen=True):
+    """What a result record says of an outcome."""
+
+    summary: str = ""
+    evidence: str = ""
+    gate: str | None = None
+    paths: tuple[str, ...] = ()
+
+
 def record(run: Run, this: Attempt, outcome: Outcome) -> None:
     """The attempt's end, in the journal, the event log and its folder."""
     agent = this.agent or AgentResult()
@@ -76,6 +104,7 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
         "summary": outcome.summary,
         "evidence": outcome.evidence,
         "paths": list(outcome.paths),
+        "gate": outcome.gate,
         "commit": outcome.commit,
         "seconds": round(this.seconds, 3),
         "cost_usd": agent.cost_usd,

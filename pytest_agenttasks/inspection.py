@@ -32,7 +32,16 @@ def inspect(run: Run, this: Attempt, base: Base, shot: Snapshot) -> tuple[Verdic
     if verdict.memory is not None:
         memory, reasons = _judge_memory(run, base, verdict.memory)
         refused += [(verdict.memory.name, reason) for reason in reasons]
-    refused += [(task.name, reason) for reason in run.extensions.check_changes(task, verdict.allowed)]
+    objections = [str(reason) for reason in run.extensions.check_changes(task, verdict.allowed)]
+    if objections and not refused:
+        raise Ended(
+            Outcome(
+                Kind.SCOPE,
+                f"refused by a plugin: {objections[0]}",
+                evidence="\n".join(objections),
+                advice="see what the project's `pytest_agenttasks_check_changes` asks for",
+            )
+        )
     if refused:
         first = ", ".join(name for name, _ in refused[:3]) + (
             f" and {len(refused) - 3} more" if len(refused) > 3 else ""

@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from .journal import Forward, Forwarded, Journal, Withdrawn
 from .outcome import SetupError
-from .trees.changes import Change
+from .trees.changes import Change, parents
 from .trees.git import GitError, split
 from .trees.repository import Repository
 from .trees.shadow import Shadow, diff, send
@@ -76,7 +76,11 @@ def advance(
             try:
                 repository.git("update-ref", "--create-reflog", "-m", why, branch, new, old)
             except GitError as error:
-                raise BranchMoved(str(error)) from error
+                if repository.branch() != branch or repository.tip() != old:
+                    raise BranchMoved(str(error)) from error
+                raise InTheWay(
+                    [_short(branch)], f"git cannot move the branch ({error.stderr.strip()})"
+                ) from error
         except BaseException:
             copy.unlink(missing_ok=True)
             _unlock(repository, token)
@@ -132,7 +136,7 @@ def recover(shadow: Shadow, journal: Journal) -> str | None:
         if record is None:
             return None
         _unlock(repository, record.lock)
-        tip = repository.line("rev-parse", "--verify", record.branch)
+        tip = _tip_of(repository, record.branch)
         if tip == record.old:
             journal.write(Withdrawn(new=record.new))
             return (
@@ -156,6 +160,11 @@ def recover(shadow: Shadow, journal: Journal) -> str | None:
             _unlock(repository, record.lock)
         journal.write(Forwarded(new=record.new))
         return f"finished the landing of {record.new[:10]} that the last run was in the middle of"
+
+
+def _tip_of(repository: Repository, branch: str) -> str:
+    """The commit of a branch, "" when it is gone."""
+    return repository.git("rev-parse", "-q", "--verify", branch, accept=(0, 1)).decode().strip()
 
 
 def _short(branch: str) -> str:
@@ -266,7 +275,7 @@ def _check(
 
 def _blocked_above(top: bytes, path: bytes, going: Collection[bytes]) -> bytes | None:
     """The first folder above `path` that is something else on disk, unless this change takes it away."""
-    for parent in _parents(path):
+    for parent in parents(path):
         try:
             mode = os.lstat(top + b"/" + parent).st_mode
         except FileNotFoundError:
@@ -278,7 +287,7 @@ def _blocked_above(top: bytes, path: bytes, going: Collection[bytes]) -> bytes |
 
 def _stands(top: bytes, path: bytes, going: Collection[bytes]) -> bool:
     """Whether something is at `path`, not looking through what this change takes away."""
-    for parent in _parents(path):
+    for parent in parents(path):
         if parent in going:
             return False
     return os.path.lexists(top + b"/" + path)
@@ -352,7 +361,7 @@ def _repair(shadow: Shadow, copy: Path, new: str, changes: Sequence[Change]) -> 
 
 def _real_parents(top: bytes, path: bytes) -> bool:
     """Whether every folder above `path` is a folder: nothing is ever done through a link."""
-    for parent in _parents(path):
+    for parent in parents(path):
         try:
             if not stat.S_ISDIR(os.lstat(top + b"/" + parent).st_mode):
                 return False
@@ -400,16 +409,11 @@ def _ours(repository: Repository, top: bytes, change: Change, ours: Collection[b
 
 
 def _remove_empty_parents(top: bytes, path: bytes) -> None:
-    for parent in reversed(_parents(path)):
+    for parent in reversed(parents(path)):
         try:
             os.rmdir(top + b"/" + parent)
         except OSError:
             return
-
-
-def _parents(path: bytes) -> list[bytes]:
-    parts = path.split(b"/")
-    return [b"/".join(parts[:n]) for n in range(1, len(parts))]
 
 
 def _names(paths: Sequence[bytes]) -> list[str]:

@@ -123,6 +123,8 @@ def fingerprint(
                 found[key] = f"-> {os.readlink(path)}"
             elif stat.S_ISDIR(status.st_mode):
                 found[key] = "folder"
+            elif not stat.S_ISREG(status.st_mode):
+                found[key] = f"{status.st_mode:o}"
             else:
                 found[key] = f"{status.st_mode:o} {status.st_ino} {status.st_mtime_ns} {path.read_bytes()!r}"
     return found

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -216,6 +217,22 @@ def test_a_missing_copy_is_named(with_lock: UserRepository) -> None:
         preflight.check(run, lambda line: None)
 
 
+def test_what_a_linked_worktree_lacks_is_named_with_where_it_is(
+    with_lock: UserRepository, tmp_path: Path
+) -> None:
+    with opened(with_lock, gates=GATES, workspace={"copy": ["./deps/"]}):
+        pass
+    with_lock.write("deps/x", "mine\n")
+    with_lock.git("worktree", "add", "-q", str(tmp_path / "linked tree"), "-b", "agents/queue")
+    linked = UserRepository(tmp_path / "linked tree")
+    with opened(linked) as run:
+        with pytest.raises(SetupError, match="`deps` is not in") as refused:
+            preflight.check(run, lambda line: None)
+        subprocess.run(str(refused.value).split("`")[3], shell=True, check=True)
+        preflight.check(run, lambda line: None)
+        assert (made(run).path / "deps/x").read_text() == "mine\n"
+
+
 def test_a_link_leads_to_the_users_folder_and_is_neither_landed_nor_deleted(
     with_lock: UserRepository,
 ) -> None:
@@ -246,10 +263,14 @@ def test_a_link_leads_to_the_users_folder_and_is_neither_landed_nor_deleted(
         ({"copy": ["src"]}, {}, "workspace.copy: `src` is tracked"),
         ({"cache": ["src/a.txt"]}, {}, "workspace.cache: `src/a.txt` is tracked"),
         ({"link": ["src"]}, {}, "workspace.link: `src` is tracked"),
-        ({"link": ["node_modules"]}, {"package.json": '{"workspaces": ["packages/*"]}'}, "npm workspace"),
+        (
+            {"link": ["node_modules"]},
+            {"package.json": '{"workspaces": ["packages/*"]}', "node_modules/x/index.js": ""},
+            "npm workspace",
+        ),
         (
             {"link": ["web/node_modules"]},
-            {"web/package.json": '{"workspaces": ["packages/*"]}'},
+            {"web/package.json": '{"workspaces": ["packages/*"]}', "web/node_modules/x": ""},
             "npm workspace",
         ),
         ({"link": ["env"]}, {"env/pyvenv.cfg": "home = /usr/bin\n"}, "virtual environment"),

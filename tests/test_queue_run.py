@@ -412,3 +412,32 @@ def test_state_that_cannot_be_used_is_named(project: Project) -> None:
     (project.path / ".git/agenttasks/shadow.git/HEAD").unlink()
     project.task("002-second")
     assert project.run().outcomes == {"002-second": "landed"}
+
+
+def test_a_later_run_is_told_what_failed_in_an_earlier_one(project: Project) -> None:
+    project.configure(
+        gate="if grep -q bad src/a.txt && ! grep -q good src/a.txt; then echo evidence-42; exit 1; fi"
+    )
+    project.agent(
+        "if [ $AGENTTASKS_ATTEMPT = 1 ]; then echo bad >> src/a.txt; else echo good >> src/a.txt; fi"
+    )
+    project.task("001-first")
+    first = project.run("--agent-max-sessions", "1")
+    assert (first.status, first.outcomes) == (2, {"001-first": "gate"}), first.output
+    assert project.where("001-first") == ["pending"]
+    second = project.run()
+    assert second.outcomes == {"001-first": "landed"}, second.output
+    assert "evidence-42" in (project.path / "tasks/logs/001-first/attempt-2.prompt.md").read_text()
+    assert project.repository.read("src/a.txt") == "a\nbad\ngood\n"
+
+
+def test_a_branch_that_git_cannot_move_is_said_and_the_result_kept(project: Project) -> None:
+    lock = project.path / ".git/refs/heads/work.lock"
+    project.agent(f"echo x >> src/a.txt; touch {lock}")
+    project.task("001-first")
+    result = project.run()
+    assert result.outcomes == {"001-first": "checkout"}, result.output
+    assert "work.lock" in result.output
+    assert result.properties["001-first"]["attempts"] == "1"
+    lock.unlink()
+    assert project.run().outcomes == {"001-first": "landed"}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import pytest_agenttasks
+from pytest_agenttasks.cli import VERBS
 from pytest_agenttasks.outcome import Kind, Outcome
 from pytest_agenttasks.report.printable import printable
 from pytest_agenttasks.report.summary import Row, advice, explain, table
@@ -32,7 +35,7 @@ def test_the_table_says_what_became_of_each_task() -> None:
         "\n"
         "landed 1 of 3 (1 blocked, 1 gate), 3 sessions, $1.52, 13m 06s\n"
         "  agenttasks show 018-pool  # why it failed\n"
-        "  agenttasks review         # what landed\n"
+        "  git log                   # what landed\n"
         "  still pending, for the next run: 019-next"
     )
 
@@ -68,10 +71,9 @@ def test_wide_characters_are_counted_as_two_columns() -> None:
         (Kind.AGENT, "agenttasks show t  # why it failed"),
         (Kind.REFUSED, "agenttasks requeue t  # once the task file is mended"),
         (Kind.HELD, "agenttasks requeue t  # held: back into the queue"),
-        (Kind.AUTH, "agenttasks doctor  # the agent's login does not work"),
-        (Kind.BASE_RED, "agenttasks doctor  # a gate is red on the base"),
-        (Kind.CHECKOUT, "git status  # your own edits are in the way"),
-        (Kind.DISK, "agenttasks clean  # no space is left"),
+        (Kind.AUTH, "still pending, for the next run: t"),
+        (Kind.BASE_RED, "still pending, for the next run: t"),
+        (Kind.CHECKOUT, "git status  # something of yours is in the way"),
         (Kind.USAGE_LIMIT, "still pending, for the next run: t"),
         (Kind.INTERRUPTED, "still pending, for the next run: t"),
     ],
@@ -85,13 +87,14 @@ def test_no_class_is_without_a_next_step(kind: Kind) -> None:
     assert steps(table([replace(RED, kind=kind)], 100))
 
 
-def test_many_failures_are_left_to_the_review() -> None:
+def test_many_failures_are_left_to_the_status() -> None:
     rows = [replace(RED, task=f"t{n}") for n in range(5)]
     assert steps(table([LANDED, *rows], 100)) == [
         "agenttasks show t0  # why it failed",
         "agenttasks show t1  # why it failed",
         "agenttasks show t2  # why it failed",
-        "agenttasks review   # all 5 that failed, what landed",
+        "agenttasks status   # all 5 that failed",
+        "git log             # what landed",
     ]
 
 
@@ -221,3 +224,13 @@ def test_long_evidence_is_cut_at_its_start() -> None:
 def test_any_explanation_is_printable(outcome: Outcome, name: str) -> None:
     text = explain(outcome, name)
     assert printable(text) == text
+
+
+def test_no_advice_names_a_verb_that_is_not_there() -> None:
+    package = Path(pytest_agenttasks.__file__).parent
+    named = {
+        verb
+        for file in package.rglob("*.py")
+        for verb in re.findall(r"`agenttasks ([a-z]+)", file.read_text())
+    }
+    assert named <= set(VERBS), named - set(VERBS)

@@ -140,7 +140,7 @@ def _cut(stream: Stream, finished: Finished, stderr: str) -> Outcome:
         return Outcome(Kind.AGENT, f"the session ended without a result: {how}{during}", advice=advice)
     if words := last_line(stderr):
         how = f"{how}: {words}"
-    advice = "run its command by hand; `agenttasks doctor` checks the set-up"
+    advice = "run its command by hand to see why"
     return Outcome(Kind.AGENT, f"the agent printed no event; {how}", advice=advice)
 
 

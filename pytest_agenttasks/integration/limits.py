@@ -1,4 +1,4 @@
-"""When a run hands out no more tasks. Looked at between two tasks; what runs is never cut short."""
+"""When a run hands out no more tasks. Looked at between two sessions; what runs is never cut short."""
 
 from __future__ import annotations
 

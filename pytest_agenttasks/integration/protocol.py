@@ -160,6 +160,10 @@ class Protocol:
                 self._log(item, reports)
                 return
             decision = session.decide(item)
+            if isinstance(decision, Again) and (
+                reason := limits.reached(session.settings, session.used, session.started)
+            ):
+                decision = Stop(reason)
             if isinstance(decision, Again):
                 call.user_properties = []
                 reruns += 1

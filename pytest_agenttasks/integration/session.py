@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from .. import attempt as attempt_module
-from ..attempt_record import Attempt
+from ..attempt_record import Attempt, earlier_failures
 from ..base import memory_of, rules_of
 from ..bookkeeping import commit_queue, give_up
 from ..outcome import Kind, Outcome, SetupError
@@ -128,7 +128,11 @@ class QueueSession:
 
     def attempt(self, item: TaskItem) -> Outcome:
         """One attempt of the item's task, with its text as it is now."""
-        progress = self.progress.setdefault(item.task.name, Progress(item.task))
+        progress = self.progress.get(item.task.name)
+        if progress is None:
+            assert self.run is not None
+            progress = Progress(item.task, charged=earlier_failures(self.run, item.task))
+            self.progress[item.task.name] = progress
         try:
             outcome = self._attempt(item, progress)
         except SetupError as error:
@@ -155,12 +159,13 @@ class QueueSession:
         assert run is not None
         task = self._frozen(item)
         if task.refused:
-            lines = [f"{task.path.name}:{p.line}: {p.message}" for p in task.problems if not p.hint]
+            problems = [problem for problem in task.problems if not problem.hint]
+            lines = [f"{task.path.name}{f':{p.line}' if p.line else ''}: {p.message}" for p in problems]
             outcome = Outcome(
                 Kind.REFUSED,
                 f"{len(lines)} problem{'s' * (len(lines) > 1)} in the task file; nothing was spent",
                 evidence="\n".join(lines),
-                advice=f"mend the file in {self.queue.failed}, then move it back to pending",
+                advice=f"mend the file in {self.queue.failed}, then `agenttasks requeue {task.name}`",
             )
             run.events.write("task-refused", task=task.name, problems="; ".join(lines))
             return outcome

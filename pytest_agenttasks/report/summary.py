@@ -78,39 +78,32 @@ def advice(kind: Kind, task_name: str) -> str:
 
 
 _ADVICE = {
-    Kind.LANDED: "`agenttasks review` shows what landed",
+    Kind.LANDED: "`git log` shows what landed",
     Kind.BLOCKED: "nothing; it runs once what it depends on has landed",
     Kind.HELD: "`agenttasks requeue {name} -m WHY` puts it back into the queue",
     Kind.REFUSED: "mend the task file (`agenttasks lint` checks it), then `agenttasks requeue {name}`",
     Kind.SCOPE: "`agenttasks show {name}` shows the changes; if they belong to the task, add them to its "
     "Files in Scope, then `agenttasks requeue {name}`",
-    Kind.GATE: "`agenttasks show {name}` shows the changes, `agenttasks open {name}` lets you finish them, "
-    "`agenttasks requeue {name} -m NOTE` has it tried again",
+    Kind.GATE: "`agenttasks show {name}` shows the changes, `agenttasks requeue {name} -m NOTE` has it tried again",
     Kind.ACCEPT: "check that the task's `accept` command asks for what the task says; "
-    "`agenttasks open {name}` lets you finish it, `agenttasks requeue {name} -m NOTE` has it tried again",
+    "`agenttasks requeue {name} -m NOTE` has it tried again",
     Kind.AGENT: "`agenttasks show {name}` shows the transcript; make the task clearer or smaller, then "
     "`agenttasks requeue {name}`",
     Kind.USAGE_LIMIT: "nothing; the task stays pending: run again when the limit is reset",
     Kind.OVERLOADED: "nothing; the task stays pending: run again later",
-    Kind.AUTH: "log in with the agent's own command or give it a valid key, then run again; "
-    "`agenttasks doctor` checks it",
-    Kind.NETWORK: "the task stays pending: run again when the network is back; `agenttasks doctor` checks it",
-    Kind.BASE_RED: "make the gate pass on the branch as it is, then run again; "
-    "`agenttasks doctor` runs the gates on it",
+    Kind.AUTH: "log in with the agent's own command or give it a valid key, then run again",
+    Kind.NETWORK: "the task stays pending: run again when the network is back",
+    Kind.BASE_RED: "make the gate pass on the branch as it is, then run again",
     Kind.MOVED: "nothing; the task stays pending and runs on the branch as it is now",
-    Kind.CHECKOUT: "commit or stash your own edits, then run again: what has passed its gates lands without "
-    "a new session",
-    Kind.DISK: "free some space (`agenttasks clean` drops old attempts, workspaces and logs), then run again",
+    Kind.CHECKOUT: "clear what is in the way (commit, stash or move your own files), then run again: what has "
+    "passed its gates lands without a new session",
+    Kind.DISK: "free some space, then run again",
     Kind.INTERRUPTED: "run again: the task is still pending, `agenttasks show {name}` shows how far it came",
     Kind.INTERNAL: "run again; if it happens again, report it with the text above",
 }
 
 _MENDS = {
-    Kind.AUTH: ("agenttasks doctor", "the agent's login does not work"),
-    Kind.NETWORK: ("agenttasks doctor", "the service could not be reached"),
-    Kind.BASE_RED: ("agenttasks doctor", "a gate is red on the base"),
-    Kind.CHECKOUT: ("git status", "your own edits are in the way"),
-    Kind.DISK: ("agenttasks clean", "no space is left"),
+    Kind.CHECKOUT: ("git status", "something of yours is in the way"),
 }
 
 
@@ -168,13 +161,13 @@ def _next_steps(rows: Sequence[Row]) -> list[str]:
     for name in failed[:_NAMES_TOLD]:
         steps[f"agenttasks show {name}"] = ["why it failed"]
     if len(failed) > _NAMES_TOLD:
-        steps["agenttasks review"] = [f"all {len(failed)} that failed"]
+        steps["agenttasks status"] = [f"all {len(failed)} that failed"]
     if refused:
         steps[_with_names("agenttasks requeue", refused)] = ["once the task file is mended"]
     if held:
         steps[_with_names("agenttasks requeue", held)] = ["held: back into the queue"]
     if names(Kind.LANDED):
-        steps.setdefault("agenttasks review", []).append("what landed")
+        steps.setdefault("git log", []).append("what landed")
     for kind, (command, why) in _MENDS.items():
         if names(kind):
             steps.setdefault(command, []).append(why)

@@ -121,7 +121,10 @@ class WorkspaceSettings(Record, frozen=True, kw_only=True):
 
     setup: Annotated[Text | None, _says("A shell line that installs the dependencies, such as npm ci")] = None
     setup_inputs: Annotated[
-        Texts, _says("Files that decide what setup installs; it runs again when they change")
+        Texts,
+        _says(
+            "Files and folders that decide what setup installs; none: the usual manifests in the top folder"
+        ),
     ] = ()
     setup_timeout: Annotated[Seconds, _says("Longest time of setup")] = _duration(1800)
     copy: Annotated[Texts, _says("Ignored files or folders that each workspace gets a private copy of")] = ()

@@ -10,6 +10,17 @@ SYMLINK_MODE = "120000"
 GITLINK_MODE = "160000"
 
 
+def parents(path: bytes) -> list[bytes]:
+    """The folders above a path, outermost first."""
+    parts = path.split(b"/")
+    return [b"/".join(parts[:n]) for n in range(1, len(parts))]
+
+
+def shown(path: bytes) -> str:
+    """A path for people: undecodable bytes shown as escapes."""
+    return path.decode("utf-8", "backslashreplace")
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One path that differs between two trees; modes are git's six octal digits, objects are hex ids."""
@@ -31,7 +42,7 @@ class Change:
     @property
     def name(self) -> str:
         """The path for people: undecodable bytes shown as escapes."""
-        return self.path.decode("utf-8", "backslashreplace")
+        return shown(self.path)
 
     @property
     def verb(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -135,10 +136,24 @@ class Provider:
     def source(self, path: str) -> Path:
         return self.shadow.repository.top / path
 
+    def present(self, key: str, path: str) -> Path:
+        """The user's file or folder that `workspace.KEY` names. Raises SetupError when it is not there."""
+        source, repository = self.source(path), self.shadow.repository
+        if source.exists():
+            return source
+        main = repository.common_dir.parent / path  # of a linked worktree; it begins without ignored files
+        where = (
+            f"copy it from your main checkout: `cp -a {shlex.quote(str(main))} {shlex.quote(str(source))}`"
+        )
+        raise SetupError(
+            f"workspace.{key}: `{path}` is not in {repository.top}; "
+            f"{where if main.exists() else 'make it there first'} (or remove it from the settings)"
+        )
+
     def copied(self) -> tuple[str, ...]:
         """Paths to copy, none inside another; what `.worktreeinclude` adds is looked up once in a run."""
         if "copied" not in self._known:
-            named = {path.rstrip("/") for path in (*self.settings.copy, *self._included())}
+            named = {PurePosixPath(path).as_posix() for path in (*self.settings.copy, *self._included())}
             self._known["copied"] = tuple(
                 sorted(p for p in named if not any(map(named.__contains__, _above(p))))
             )
@@ -160,12 +175,7 @@ class Provider:
             yield from (path for path in mine if path in other or not other.isdisjoint(_above(path)))
 
     def _copy(self, path: str, where: Place) -> None:
-        source, target = self.source(path), where.path / path
-        if not os.path.lexists(source):
-            raise SetupError(
-                f"workspace.copy: `{path}` is not in {self.shadow.repository.top}; make it there first (or remove it from "
-                "the settings)"
-            )
+        source, target = self.present("copy", path), where.path / path
         target.parent.mkdir(parents=True, exist_ok=True)
         # -H: a folder that is a link (to another disk, say) is copied, too.
         clone = ["cp", "-aH", "-c"] if sys.platform == "darwin" else ["cp", "-aH", "--reflink=auto"]
@@ -176,9 +186,7 @@ class Provider:
             )
 
     def _link(self, path: str, where: Place) -> None:
-        source, target = self.source(path), where.path / path.rstrip("/")
-        if not source.exists():
-            raise SetupError(f"workspace.link: `{path}` is not in {self.shadow.repository.top}")
+        source, target = self.present("link", path), where.path / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(source)
 

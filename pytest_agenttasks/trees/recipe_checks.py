@@ -22,7 +22,7 @@ def refuse_unusable(provider: Provider, tree: str) -> None:
     for path in provider.settings.link:
         _refuse_link(provider, tree, path)
     for path in provider.copied():
-        source = provider.source(path)
+        source = provider.present("copy", path)
         for name in _leading_out(source, provider.shadow.repository.top):
             if (source / name).readlink().is_absolute():
                 raise SetupError(
@@ -59,7 +59,7 @@ def _refuse_tracked(provider: Provider, tree: str) -> None:
 
 def _refuse_link(provider: Provider, tree: str, path: str) -> None:
     """Refuse what would write through a link into the user's folder, or lead gates to the user's files."""
-    source = provider.source(path)
+    source = provider.present("link", path)
     if (source / "pyvenv.cfg").exists():
         raise SetupError(
             f"workspace.link: `{path}` is a virtual environment, which tools write into; {_INSTEAD}"

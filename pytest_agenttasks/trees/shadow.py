@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .changes import ABSENT_MODE, Change
+from .changes import ABSENT_MODE, Change, parents
 from .git import DEAF, GitError, git
 from .objects import TREE_MODE, Entry, ObjectReader, Stored, format_tree, read_tree, write_object
 from .repository import Repository, write_config
@@ -216,7 +216,7 @@ def compose(shadow: Shadow, tree: str, changes: Sequence[Change]) -> str:
 
 def _folder(shadow: Shadow, folders: dict[bytes, dict[bytes, Entry]], path: bytes) -> dict[bytes, Entry]:
     """The entries of a folder, read when first asked for; none where there is no folder."""
-    for inner in (*_parents(path), path):
+    for inner in (*parents(path), path):
         if inner not in folders:
             parent, name = os.path.split(inner)
             entry = folders[parent].get(name)
@@ -239,19 +239,14 @@ def conflicts(shadow: Shadow, base: str, tip: str, changes: Sequence[Change]) ->
     if base == tip:
         return ()
     moved = {change.path for change in diff(shadow, base, tip)}
-    above = {parent for path in moved for parent in _parents(path)}
+    above = {parent for path in moved for parent in parents(path)}
     return tuple(
         change.path
         for change in changes
         if change.path in moved
         or change.path in above
-        or any(parent in moved for parent in _parents(change.path))
+        or any(parent in moved for parent in parents(change.path))
     )
-
-
-def _parents(path: bytes) -> list[bytes]:
-    parts = path.split(b"/")
-    return [b"/".join(parts[:n]) for n in range(1, len(parts))]
 
 
 def commit(shadow: Shadow, tree: str, parent: str, message: str) -> str:
