@@ -237,6 +237,7 @@ def test_a_link_leads_to_the_users_folder_and_is_neither_landed_nor_deleted(
     with_lock: UserRepository,
 ) -> None:
     with_lock.write("deps/x", "mine\n")
+    (with_lock.path / "deps/.bin").symlink_to("x")
 
     def agent(workspace: AgentWorkspace) -> None:
         assert (workspace.path / "deps/x").read_text() == "mine\n"

@@ -374,13 +374,13 @@ def test_signals_wait_until_a_forward_is_whole(
     repository: UserRepository, shadow: Shadow, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = edit(shadow, repository.head(), {"src/a.txt": "A\n"})
-    real: Callable[..., None] = landing._check
+    real: Callable[..., None] = landing.check
 
     def interrupted(*args: object) -> None:
         os.kill(os.getpid(), 2)
         real(*args)
 
-    monkeypatch.setattr(landing, "_check", interrupted)
+    monkeypatch.setattr(landing, "check", interrupted)
     with pytest.raises(KeyboardInterrupt):
         advance(shadow, journal, new)
     assert repository.head() == new

@@ -65,6 +65,14 @@ def test_the_users_own_python_path_leads_to_the_place_and_foreign_entries_are_le
     )
 
 
+def test_installed_packages_come_from_their_own_interpreter(top: Path, place: Path) -> None:
+    virtual_environment(place / ".venv")
+    install_editable(virtual_environment(top / ".venv"), "pth", top / "lib/pkg")
+    found = search_paths(top, place, {"PATH": f"{top}/.venv/bin"}, {})
+    assert found["PATH"] == f"{place}/.venv/bin:{top}/.venv/bin"
+    assert found["PYTHONPATH"] == f"{place}/lib:{place}/src:{place}"
+
+
 def test_a_value_of_the_settings_stays(top: Path, place: Path) -> None:
     (place / "pyproject.toml").touch()
     assert "PYTHONPATH" not in search_paths(top, place, {"PATH": os.environ["PATH"], "PYTHONPATH": ""}, {})
