@@ -90,9 +90,10 @@ def test_a_green_base_is_verified_once(repository: UserRepository, tmp_path: Pat
 
 
 def test_new_and_edited_task_files_are_committed_first(repository: UserRepository) -> None:
+    repository.commit("task", **{"tasks/pending/001-first.md": "# One\n"})
     with opened(repository, gates=GATES) as run:
         said: list[str] = []
-        repository.write("tasks/pending/001-first.md", "# One\n")
+        repository.write("tasks/pending/001-first.md", "# One, edited\n")
         repository.write("tasks/pending/002-second.md", "# Two\n")
         check(run, said.append)
         assert repository.subjects()[-1] == "chore(tasks): update 2 task files"

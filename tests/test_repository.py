@@ -12,9 +12,10 @@ import pytest
 from pytest_agenttasks.agents.contract import AgentWorkspace
 from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.trees import repository as repository_module
+from pytest_agenttasks.trees import survey
 from pytest_agenttasks.trees.repository import discover, write_config
 from pytest_agenttasks.trees.repository_checks import refuse_unusable
-from tests.opened import Agent, append, fingerprint, opened, outcome
+from tests.opened import Agent, append, attempt_task, fingerprint, opened, outcome
 from tests.queue_runs import Project
 from tests.user_repository import UserRepository, make_repository
 
@@ -265,6 +266,22 @@ def test_no_hook_of_the_user_runs(repository: UserRepository, tmp_path: Path, wh
     with opened(repository) as run:
         assert outcome(run).landed
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_large_file_that_nobody_touched_is_in_nobodys_way(
+    repository: UserRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.commit("large", **{"large.bin": "x" * 5000})
+    monkeypatch.setattr(survey, "MAX_FILE", 1000)
+    lands(repository)
+
+    def agent(workspace: AgentWorkspace) -> None:
+        (workspace.path / "large.bin").write_text("y" * 5000)
+
+    with opened(repository, agent) as run:
+        this = attempt_task(run, name="002-second", scope=("large.bin",))
+        assert this.outcome is not None
+        assert this.outcome.paths == ("large.bin",)
 
 
 def test_the_reflog_says_who_moved_the_branch(repository: UserRepository) -> None:

@@ -26,6 +26,11 @@ class Oddity:
     def name(self) -> str:
         return self.path.decode("utf-8", "backslashreplace")
 
+    @property
+    def large(self) -> bool:
+        """Whether it is odd for its size only."""
+        return self.reason.startswith("larger than")
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:

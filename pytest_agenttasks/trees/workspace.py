@@ -11,7 +11,7 @@ import re
 import shutil
 import stat
 import subprocess
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -168,6 +168,9 @@ def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[byte
             git(*hiding, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
         )
         oddities = [oddity for oddity in found.oddities if not _inside(oddity.path, ignored)]
+        if large := [oddity.path for oddity in oddities if oddity.large]:
+            unchanged = _unchanged(git, large)
+            oddities = [oddity for oddity in oddities if not (oddity.large and oddity.path in unchanged)]
         try:
             if not oddities:
                 git(*hiding, "add", "-A")
@@ -188,6 +191,14 @@ def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[byte
     skipped = {path.rstrip(b"/") for path in skip}
     left_over = tuple(path for path in ignored if path.rstrip(b"/") not in skipped)
     return Snapshot(tree, tuple(oddities), left_over, found.empty)
+
+
+def _unchanged(git: Callable[..., bytes], paths: list[bytes]) -> set[bytes]:
+    """Those of `paths` that are tracked and as the index has them."""
+    names = [os.fsdecode(path) for path in paths]
+    return set(split(git("ls-files", "-z", "--", *names))) - set(
+        split(git("ls-files", "-z", "-m", "--", *names))
+    )
 
 
 def _inside(path: bytes, listed: list[bytes]) -> bool:
