@@ -22,25 +22,17 @@ def refuse_what_holds(run: Run, task: Task, base: Base, logs: Path, stem: str) -
     for command in commands(task):
         verdict = gates.check(run, [command], base.tree, base.commit, logs, f"{stem}.before", trust=False)[-1]
         if verdict.passed:
-            raise Ended(
-                Outcome(
-                    Kind.REFUSED,
-                    f"its acceptance `{command.run}` holds already, before any change; nothing was spent",
-                    evidence=verdict.evidence,
-                    log=verdict.log,
-                    advice="if the work is done, delete the task; else name a command that the missing work keeps red",
-                )
+            why = "holds already, before any change"
+            advice = (
+                "if the work is done, delete the task; else name a command that the missing work keeps red"
             )
-        if verdict.missing:
-            raise Ended(
-                Outcome(
-                    Kind.REFUSED,
-                    f"its acceptance `{command.run}` cannot be run ({verdict.reason}); nothing was spent",
-                    evidence=verdict.evidence,
-                    log=verdict.log,
-                    advice="name a command that a clean checkout can run, or bring its program by `workspace.setup`",
-                )
-            )
+        elif verdict.missing:
+            why = f"cannot be run ({verdict.reason})"
+            advice = "name a command that a clean checkout can run, or bring its program by `workspace.setup`"
+        else:
+            continue
+        summary = f"its acceptance `{command.run}` {why}; nothing was spent"
+        raise Ended(Outcome(Kind.REFUSED, summary, evidence=verdict.evidence, log=verdict.log, advice=advice))
 
 
 def check(run: Run, task: Task, tree: str, head: str, logs: Path, stem: str) -> list[gates.Verdict]:

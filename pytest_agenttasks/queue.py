@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,7 +155,3 @@ def free_name(folder: Path, name: str) -> str:
         number += 1
         candidate = f"{name}.{number}"
     return candidate
-
-
-def as_names(paths: Iterable[bytes]) -> list[str]:
-    return [path.decode("utf-8", "backslashreplace") for path in paths]
