@@ -21,8 +21,9 @@ from filelock import FileLock
 
 from .journal import Forward, Forwarded, Journal, Withdrawn
 from .trees.git import GitError
+from .trees.handover import send
 from .trees.repository import Repository
-from .trees.shadow import Shadow, diff, send
+from .trees.shadow import Shadow, diff
 from .user_checkout import BranchMoved as BranchMoved
 from .user_checkout import InTheWay as InTheWay
 from .user_checkout import check as check

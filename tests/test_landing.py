@@ -14,6 +14,7 @@ from pytest_agenttasks.journal import Forward, Journal
 from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.trees.changes import Change
 from pytest_agenttasks.trees.git import GitError
+from pytest_agenttasks.trees.handover import send
 from pytest_agenttasks.trees.objects import entries
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.shadow import (
@@ -25,7 +26,6 @@ from pytest_agenttasks.trees.shadow import (
     diff,
     prepare,
     removal,
-    send,
     write_blob,
 )
 from tests.user_repository import UserRepository
