@@ -199,4 +199,3 @@ def _unlock(repository: Repository, token: str) -> None:
 def _copy_index(repository: Repository, copy: Path) -> None:
     """A private copy with the same time stamp: with a newer one git would miss edits made within the second."""
     shutil.copy2(repository.git_dir / "index", copy)
-    repository.git("update-index", "-q", "--refresh", index=copy, accept=(0, 1))
