@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_agenttasks.trees.index_file import entry_count, lookup, unchanged
+from pytest_agenttasks.trees.index_file import lookup, names, unchanged
 from tests.user_repository import UserRepository, make_repository
 
 LONG = "d/" * 1500 + "end.txt"
@@ -53,7 +53,7 @@ def test_entries_are_those_that_git_lists(user: UserRepository) -> None:
     found = lookup(index(user), set(expected) | {b"no/such"}, id_bytes(user))
     assert found is not None
     assert {path: (known.mode, known.object_id) for path, known in found.items()} == expected
-    assert entry_count(index(user)) == len(expected) == 5
+    assert names(index(user), id_bytes(user)) == set(expected)
 
 
 def test_every_length_of_a_name_is_read(tmp_path: Path) -> None:
@@ -125,6 +125,8 @@ def test_what_only_git_understands_is_left_to_it(user: UserRepository, command: 
     if "--split-index" in command:
         user.commit("second", new="n\n")
     assert lookup(index(user), {b"src/a.txt"}, id_bytes(user)) is None
+    known = names(index(user), id_bytes(user))
+    assert known is None if "index" in command[1] else known == set(listed(user))
 
 
 def test_a_conflict_is_left_to_git(user: UserRepository) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,41 +35,51 @@ def lookup(index: Path, paths: Collection[bytes], id_bytes: int) -> Mapping[byte
     A path that is in conflict, or flagged in any way, makes it None as well.
     """
     data = index.read_bytes()
-    if len(data) < _HEADER.size + id_bytes:
-        return None
-    signature, version, count = _HEADER.unpack_from(data)
-    if signature != b"DIRC" or version not in (2, 3):
-        return None
-    found = {}
-    at, fixed = _HEADER.size, _STAT.size + id_bytes
-    read_flags = _FLAGS.unpack_from
     wanted = frozenset(paths)
+    found = {}
     try:
-        for _ in range(count):
-            (flags,) = read_flags(data, at + fixed)
-            start = at + fixed + (4 if flags & _EXTENDED else 2)
-            length = flags & _NAME
-            end = data.index(b"\0", start) if length == _NAME else start + length
-            if data[start:end] in wanted:
+        for at, flags, path in _entries(data, id_bytes):
+            if path in wanted:
                 if flags & (_ASSUME_VALID | _EXTENDED | _STAGE):
                     return None
                 words = _STAT.unpack_from(data, at)
-                object_id = data[at + _STAT.size : at + fixed].hex()
-                found[data[start:end]] = Known(f"{words[6]:06o}", object_id, words)
-            at += (end - at + 8) & ~7
-        while at < len(data) - id_bytes:
-            if data[at : at + 4] not in _SEEN_EXTENSIONS:
-                return None  # a split or a sparse index: entries are elsewhere
-            at += 8 + int.from_bytes(data[at + 4 : at + 8])
-    except (struct.error, ValueError):
+                object_id = data[at + _STAT.size : at + _STAT.size + id_bytes].hex()
+                found[path] = Known(f"{words[6]:06o}", object_id, words)
+    except (_OnlyGit, struct.error, ValueError):
         return None
     return found
 
 
-def entry_count(index: Path) -> int:
-    """How many entries an index has."""
-    with index.open("rb") as file:
-        return int.from_bytes(file.read(_HEADER.size)[8:])
+def names(index: Path, id_bytes: int) -> set[bytes] | None:
+    """The paths that an index lists; None where only git can tell."""
+    try:
+        return {path for _, _, path in _entries(index.read_bytes(), id_bytes)}
+    except (_OnlyGit, struct.error, ValueError):
+        return None
+
+
+class _OnlyGit(Exception):
+    """The index is of another version, split, sparse, or cut short."""
+
+
+def _entries(data: bytes, id_bytes: int) -> Iterator[tuple[int, int, bytes]]:
+    """Where each entry begins, its flags and its path."""
+    signature, version, count = _HEADER.unpack_from(data)
+    if signature != b"DIRC" or version not in (2, 3):
+        raise _OnlyGit
+    at, fixed = _HEADER.size, _STAT.size + id_bytes
+    read_flags = _FLAGS.unpack_from
+    for _ in range(count):
+        (flags,) = read_flags(data, at + fixed)
+        start = at + fixed + (4 if flags & _EXTENDED else 2)
+        length = flags & _NAME
+        end = data.index(b"\0", start) if length == _NAME else start + length
+        yield at, flags, data[start:end]
+        at += (end - at + 8) & ~7
+    while at < len(data) - id_bytes:
+        if data[at : at + 4] not in _SEEN_EXTENSIONS:
+            raise _OnlyGit  # entries are elsewhere
+        at += 8 + int.from_bytes(data[at + 4 : at + 8])
 
 
 def unchanged(known: Known, file: bytes, index_mtime_ns: int) -> bool:

@@ -64,6 +64,11 @@ class Repository:
         return self.common_dir / "agenttasks"
 
     @property
+    def id_bytes(self) -> int:
+        """Bytes of an object's id."""
+        return hashlib.new(self.object_format, usedforsecurity=False).digest_size
+
+    @property
     def environment(self) -> dict[str, str]:
         return {
             **DEAF,
