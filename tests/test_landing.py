@@ -178,6 +178,24 @@ def test_a_branch_that_moved_is_not_overwritten(
     assert repository.head() == mine
 
 
+def test_a_branch_that_moves_at_the_last_moment_is_not_overwritten(
+    repository: UserRepository, shadow: Shadow, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = repository.head()
+    new = edit(shadow, base, {"src/a.txt": "A\n"})
+    theirs = repository.git("commit-tree", f"{base}^{{tree}}", "-p", base, "-m", "theirs")
+
+    def take_up(*_: object) -> None:
+        repository.git("update-ref", BRANCH, theirs)
+
+    monkeypatch.setattr(landing, "take_up", take_up)
+    with pytest.raises(landing.BranchMoved):
+        advance(shadow, journal, new)
+    assert repository.head() == theirs
+    assert repository.read("src/a.txt") == "a\n"
+    assert not (repository.path / ".git/index.lock").exists()
+
+
 def test_a_switched_branch_is_not_moved(repository: UserRepository, shadow: Shadow, journal: Journal) -> None:
     old = repository.head()
     new = edit(shadow, old, {"src/a.txt": "A\n"})
