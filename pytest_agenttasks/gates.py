@@ -19,6 +19,7 @@ from .report.printable import printable, tail_of_file
 from .run import Run
 from .settings.durations import format_duration
 from .settings.records import GateSettings
+from .trees.changes import shown
 from .trees.checkout import environment, ready
 from .trees.dependencies import SetupFailed
 from .trees.git import split
@@ -198,7 +199,7 @@ def _run_gate(run: Run, gate: GateSettings, where: Place, tree: str, log: Path) 
         )
     )
     if changed:
-        names = ", ".join(path.decode("utf-8", "backslashreplace") for path in changed[:10])
+        names = ", ".join(shown(path) for path in changed[:10])
         return verdict(
             f"`{gate.run}` passed but rewrote tracked files ({names}); make it check only (e.g. --check)",
             finished.seconds,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ..outcome import SetupError
-from .changes import GITLINK_MODE
+from .changes import GITLINK_MODE, shown
 from .git import split
 from .repository import Repository
 
@@ -70,7 +70,7 @@ def refuse_dirty(repository: Repository, queue: str | None) -> None:
     for entry in split(
         repository.git("status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames")
     ):
-        path = entry[3:].decode("utf-8", "backslashreplace")
+        path = shown(entry[3:])
         if queue is None or not path.startswith(f"{queue}/"):
             changed.append(path)
     if changed:
@@ -141,7 +141,7 @@ def _refuse_odd_content(repository: Repository, tip: str) -> None:
     for entry in split(repository.git("ls-tree", "-r", "-z", tip)):
         head, _, path = entry.partition(b"\t")
         if head.startswith(GITLINK_MODE.encode()):
-            modules.append(path.decode("utf-8", "backslashreplace"))
+            modules.append(shown(path))
         elif path == b".gitattributes" or path.endswith(b"/.gitattributes"):
             attributes.append(head.split()[2].decode())
     if modules:
