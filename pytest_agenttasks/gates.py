@@ -101,10 +101,15 @@ def green_base(run: Run, gates: Sequence[GateSettings], tree: str, head: str) ->
     if all(_recall(run, _key(run, gate, tree)) for gate in gates):
         return None
     verdicts = check(run, gates, tree, head, run.queue.logs, "base")
+    remember_times(run, gates, verdicts)
+    return next((verdict for verdict in verdicts if not verdict.passed), None)
+
+
+def remember_times(run: Run, gates: Sequence[GateSettings], verdicts: Sequence[Verdict]) -> None:
+    """Keep how long `gates` took on the base: their default timeouts are made from it."""
     times = {_definition(gate): verdict.seconds for gate, verdict in zip(gates, verdicts, strict=False)}
     file = run.repository.home / "gate-times.json"
     file.write_bytes(msgspec.json.encode({**_recall_file(file), **times}))
-    return next((verdict for verdict in verdicts if not verdict.passed), None)
 
 
 def inherit(run: Run, gates: Sequence[GateSettings], tree: str, bookkept: str) -> None:
