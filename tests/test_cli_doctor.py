@@ -300,6 +300,15 @@ def test_room_is_counted_for_every_workspace(
     assert "XDG_STATE_HOME" in remedy
 
 
+def test_copies_count_where_no_clean_checkout_could_be_made(project: Project, examine: Examine) -> None:
+    project.repository.commit("ignore", **{".gitignore": "*.log\nbuild/\ndeps/\n"})
+    project.repository.write("deps/one", b"\0" * 7 * MB)
+    project.configure("workspace: {copy: [deps, nowhere]}\n")
+    report = examine(project.path)
+    assert report.failed() == {"workspace"}
+    assert "2 workspaces of 7 MB" in report.only("disk")[1]
+
+
 def test_a_state_folder_that_cannot_be_made_is_told(
     project: Project, examine: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
