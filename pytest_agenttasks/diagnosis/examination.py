@@ -22,6 +22,8 @@ from .agent import agent
 from .finding import Finding, Findings, Level, refused, warn
 
 DEFAULT_QUEUE = "tasks/pending"
+ANY_BRANCH = "refs/heads/agents/queue"
+"""What a clean checkout shows as checked out where HEAD is detached: that is a finding of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,10 @@ def _open(
         if event["event"] == "gate-started":
             asked.tell(f"gate {event['gate']}: {event['run']} …")
 
+    branch = found.branch() or ANY_BRANCH
     try:
         stack.enter_context(run_lock(found, queue))
-        run = open_run(found, queue, settings, file, NoExtensions(), listeners=[heard])
+        run = open_run(found, queue, settings, file, NoExtensions(), listeners=[heard], branch=branch)
     except SetupError as error:
         yield refused("run", error, "mend that, then ask again")
         return None
