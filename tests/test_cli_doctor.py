@@ -15,8 +15,9 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_agenttasks.cli import doctor, main
-from pytest_agenttasks.diagnosis.finding import Finding, Level
+from pytest_agenttasks.diagnosis.finding import Finding, Level, refused
 from pytest_agenttasks.journal import Journal, ProgramStarted
+from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.preflight import LOW_DISK
 from pytest_agenttasks.processes.supervisor import process_start_time
 from tests.claude_api import ScriptedApi
@@ -108,6 +109,19 @@ def test_it_is_printed_in_columns_without_colours(
     assert told[-1] == "not ready: 1 finding would stop a run, 1 warning"
     assert "\x1b" not in "".join(told)
     assert main(["doctor", "--queue", "tasks/nothing"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "text", "remedy"),
+    [
+        ("x: no such file; make it", "x: no such file", "make it"),
+        ("setup: `a; b` installs; use `c; d`; or e", "setup: `a; b` installs", "use `c; d`; or e"),
+        ("only what;is wrong `", "only what;is wrong `", "mend it"),
+        ("two\nlines; do", "two lines", "do"),
+    ],
+)
+def test_a_refusal_is_told_apart_from_its_remedy(message: str, text: str, remedy: str) -> None:
+    assert refused("x", SetupError(message), "mend it") == Finding("x", Level.FAIL, text, remedy)
 
 
 def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +29,9 @@ class Finding:
     remedy: str = ""
 
 
+_TWO_PARTS = re.compile(r"((?:`[^`]*`|[^`;]|;(?! ))+); (.+)")
+"""A semicolon within backticks belongs to a command."""
+
 _T = TypeVar("_T")
 Findings = Generator[Finding, None, _T]
 """Checks that find something on the way to a value that later ones need (None where it could not be had)."""
@@ -50,5 +54,6 @@ def refused(check: str, error: SetupError, remedy: str) -> Finding:
 
     `remedy` is for the few that say only what is wrong.
     """
-    text, _, told = str(error).replace("\n", " ").partition("; ")
-    return fail(check, text, told or remedy)
+    message = str(error).replace("\n", " ")
+    parts = _TWO_PARTS.fullmatch(message)
+    return fail(check, parts[1], parts[2]) if parts else fail(check, message, remedy)
