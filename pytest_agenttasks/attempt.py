@@ -22,7 +22,7 @@ from .run import Run
 from .session import gates_of, hold_session, store, write_prompt
 from .tasks.scope import judge
 from .tasks.task import Task
-from .trees.changes import Change
+from .trees.changes import Change, shown
 from .trees.checkout import ready
 from .trees.dependencies import SetupFailed
 from .trees.git import GitError
@@ -158,7 +158,7 @@ def _refuse_moved(run: Run, task: Task, base_tree: str, tip: Base, changes: Sequ
         return
     clash = conflicts(run.shadow, base_tree, tip.tree, changes)
     if clash:
-        names = ", ".join(path.decode("utf-8", "backslashreplace") for path in clash[:10])
+        names = ", ".join(shown(path) for path in clash[:10])
         raise Ended(Outcome(Kind.MOVED, f"the branch has changed the same files meanwhile: {names}"))
     verdict = judge(task.scope, task.front.allow_tests, tip.rules, changes)
     if len(verdict.allowed) != len(changes):

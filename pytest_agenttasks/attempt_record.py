@@ -10,8 +10,8 @@ import msgspec
 from .agents.contract import AgentResult
 from .gates import Verdict
 from .journal import AttemptEnded
-from .outcome import Outcome
-from .report.printable import one_line
+from .outcome import Kind, Outcome
+from .report.printable import encodable, one_line
 from .report.transcript import write_transcript
 from .run import Run
 from .settings.durations import format_duration
@@ -20,7 +20,10 @@ from .tasks.task import Task
 
 @dataclass
 class Attempt:
-    """What is known of one attempt so far; `outcome` is set when it is over. Times in seconds, money in USD."""
+    """What is known of one attempt so far; `outcome` is set when it is over. Times in seconds, money in USD.
+
+    `denials` counts the edits and commands that its session was refused while it went on.
+    """
 
     task: Task
     number: int
@@ -31,6 +34,7 @@ class Attempt:
     verdicts: list[Verdict] = field(default_factory=list)
     tree: str | None = None
     dropped: tuple[str, ...] = ()
+    denials: int = 0
 
     @property
     def stem(self) -> str:
@@ -50,6 +54,16 @@ def earlier_failures(run: Run, task: Task) -> list[Outcome]:
     count = history.charged.get(task.name, 0)
     ended = [attempt for attempt in history.ended.get(task.name, ()) if attempt.kind.charged]
     return [_read_back(run, task, attempt) for attempt in ended[len(ended) - count :]]
+
+
+def failure_before_requeue(run: Run, task: Task) -> list[Outcome]:
+    """The last charged outcome from before the task was given up and queued again; none where it has landed since."""
+    for ended in reversed(run.journal.history.ended.get(task.name, ())):
+        if ended.kind is Kind.LANDED:
+            break
+        if ended.kind.charged:
+            return [_read_back(run, task, ended)]
+    return []
 
 
 def _read_back(run: Run, task: Task, ended: AttemptEnded) -> Outcome:
@@ -111,6 +125,7 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
         "turns": agent.turns,
         "session": agent.session,
         "denials": list(agent.denials),
+        "denied": this.denials,
         "notes": this.notes,
         "dropped": list(this.dropped),
         "gates": [
@@ -124,7 +139,7 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
 def _encodable(value: object) -> object:
     """Text with lone surrogates cannot be encoded: show them as escapes."""
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        return encodable(value)
     if isinstance(value, dict):
         return {key: _encodable(item) for key, item in value.items()}
     if isinstance(value, list):

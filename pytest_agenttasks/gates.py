@@ -19,6 +19,7 @@ from .report.printable import printable, tail_of_file
 from .run import Run
 from .settings.durations import format_duration
 from .settings.records import GateSettings
+from .trees.changes import shown
 from .trees.checkout import environment, ready
 from .trees.dependencies import SetupFailed
 from .trees.git import split
@@ -100,10 +101,15 @@ def green_base(run: Run, gates: Sequence[GateSettings], tree: str, head: str) ->
     if all(_recall(run, _key(run, gate, tree)) for gate in gates):
         return None
     verdicts = check(run, gates, tree, head, run.queue.logs, "base")
+    remember_times(run, gates, verdicts)
+    return next((verdict for verdict in verdicts if not verdict.passed), None)
+
+
+def remember_times(run: Run, gates: Sequence[GateSettings], verdicts: Sequence[Verdict]) -> None:
+    """Keep how long `gates` took on the base: their default timeouts are made from it."""
     times = {_definition(gate): verdict.seconds for gate, verdict in zip(gates, verdicts, strict=False)}
     file = run.repository.home / "gate-times.json"
     file.write_bytes(msgspec.json.encode({**_recall_file(file), **times}))
-    return next((verdict for verdict in verdicts if not verdict.passed), None)
 
 
 def inherit(run: Run, gates: Sequence[GateSettings], tree: str, bookkept: str) -> None:
@@ -198,7 +204,7 @@ def _run_gate(run: Run, gate: GateSettings, where: Place, tree: str, log: Path) 
         )
     )
     if changed:
-        names = ", ".join(path.decode("utf-8", "backslashreplace") for path in changed[:10])
+        names = ", ".join(shown(path) for path in changed[:10])
         return verdict(
             f"`{gate.run}` passed but rewrote tracked files ({names}); make it check only (e.g. --check)",
             finished.seconds,

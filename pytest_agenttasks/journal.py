@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from .outcome import Kind, SetupError
+from .report.printable import encodable
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="record"):
@@ -232,10 +233,7 @@ def _encoded(record: AnyRecord) -> bytes:
         return _ENCODER.encode(record)
     except UnicodeEncodeError:  # a task's file name or an agent's session id that is no UTF-8
         values = msgspec.to_builtins(record)
-        shown = {
-            k: v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v
-            for k, v in values.items()
-        }
+        shown = {key: encodable(value) if isinstance(value, str) else value for key, value in values.items()}
         return _ENCODER.encode(shown)
 
 

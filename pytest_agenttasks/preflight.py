@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from . import gates, landing
 from .agents.registry import preflight as agent_preflight
+from .agents.registry import unknown
 from .base import memory_of, rules_of
 from .bookkeeping import commit_queue, settle_all
 from .journal import RunStarted
@@ -111,10 +112,7 @@ def _check_agent(run: Run, say: Callable[[str], None]) -> None:
     described = agent_preflight(settings, found.variables)
     if described is None:
         if not run.extensions.knows_agent(settings.name):
-            raise SetupError(
-                f"{run.settings_file}: no agent named `{settings.name}`; use claude, command or replay, or install the "
-                "plugin that registers it"
-            )
+            raise SetupError(unknown(settings.name, run.agent_named_by))
     elif described:
         say(f"agent {settings.name}: {described}")
 

@@ -126,6 +126,7 @@ def test_denials_say_what_was_refused() -> None:
     assert result is not None
     assert set(result.denials) == {"Write /etc/x"}
     assert len(result.denials) == KEPT_DENIALS
+    assert result.denied == 200
 
 
 def test_lines_that_are_no_events_are_counted() -> None:

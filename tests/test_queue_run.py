@@ -203,6 +203,8 @@ def test_the_users_edit_in_the_way_keeps_the_verified_result_for_the_next_run(pr
     project.agent("exit 1")
     again = project.run()
     assert again.outcomes == {"001-first": "landed"}, again.output
+    assert "1 session, " in result.output
+    assert "landed 1 of 1, 0 sessions, " in again.output
     assert project.repository.read("src/a.txt") == "a\nx\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ def read(tmp_path: Path) -> Read:
             "gates: [{name: a, run: x, env_pass: ['*_KEY']}]",
             "`gates[0].env_pass[0]`: `*_KEY` is not a variable's name",
         ),
+        ("workspace: {env_pass: ['*A']}", "`workspace.env_pass[0]`: `*A` is not a variable's name"),
         ("agent: {env_pass: ['A\n']}", "is not a variable's name"),
     ],
 )
@@ -113,3 +115,34 @@ def test_a_key_that_leaves_the_table_is_turned_on(read: Read, monkeypatch: pytes
 
 def test_a_wrong_value_of_a_later_key_is_called_wrong(read: Read) -> None:
     assert "`sandbox`: expected one of auto, bwrap, none" in message(read, "sandbox: docker")
+
+
+@pytest.mark.parametrize(
+    ("text", "left_out"),
+    [
+        ("zzz: 1", ("sandbox", "canary", "notify", "review")),
+        ("workspace: {zzz: 1}", ("up", "down")),
+        ("workspace: 5", ("up", "down")),
+        ("gates: [{name: a, run: x, zzz: 1}]", ("junit", "known_red")),
+        ("review: {zzz: 1}", ("every_tasks", "every_hours")),
+    ],
+)
+def test_keys_of_later_versions_are_not_among_the_allowed_ones(
+    read: Read, text: str, left_out: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = {
+        ("review", "every_tasks"),
+        ("review", "every_hours"),
+        ("workspace", "up"),
+        ("workspace", "down"),
+    }
+    later = {*sections, ("sandbox",), ("canary",), ("notify",)}
+    monkeypatch.setattr(settings_checks, "NOT_YET", dict.fromkeys(later))
+    monkeypatch.setattr(settings_checks, "NOT_YET_IN_GATES", {"junit": None, "known_red": ()})
+    said = message(read, text)
+    listed = re.split(r"[(), ]+", said.partition("(")[2])
+    assert not set(listed) & set(left_out), said
+    assert "nothing" in listed if text.startswith("review") else len(listed) > 4
+    monkeypatch.setattr(settings_checks, "NOT_YET", {})
+    monkeypatch.setattr(settings_checks, "NOT_YET_IN_GATES", {})
+    assert set(left_out) <= set(re.split(r"[(), ]+", message(read, text)))

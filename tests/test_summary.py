@@ -48,6 +48,17 @@ def test_a_cost_that_is_not_known_makes_the_total_a_lower_bound() -> None:
     assert ", $1,234.50, " in table([replace(LANDED, cost_usd=1234.5)], 100)
 
 
+def test_an_attempt_without_a_session_is_not_counted_as_one() -> None:
+    later = replace(LANDED, cost_usd=None, without_session=1)
+    assert "landed 1 of 1, 0 sessions, 12m" in table([later], 100)
+    assert ", 2 sessions, $1.10, " in table([later, RED], 100)
+
+
+def test_what_sessions_were_refused_is_counted() -> None:
+    assert table([replace(LANDED, denials=1)], 100).splitlines()[3].endswith(", 1 edit or command refused")
+    assert "3 edits or commands refused" in table([replace(LANDED, denials=1), replace(RED, denials=2)], 100)
+
+
 def test_long_names_keep_start_and_end_and_leave_room_for_the_reason() -> None:
     row = replace(RED, task="018-" + "very-long-" * 9 + "name")
     line = table([row], 80).splitlines()[1]

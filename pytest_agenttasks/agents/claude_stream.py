@@ -61,6 +61,7 @@ class Result:
     text: str = ""
     errors: tuple[str, ...] = ()
     denials: tuple[str, ...] = ()
+    denied: int = 0
     reason: str = ""
     usage: Mapping[str, int] | None = None
 
@@ -236,6 +237,7 @@ def _ended(stream: Stream, event: Mapping[str, Any]) -> Stream:
             for denial in _list(event, "permission_denials")[:KEPT_DENIALS]
             if isinstance(denial, dict)
         ),
+        denied=len(_list(event, "permission_denials")),
         reason=_text(event, "terminal_reason", 100),
         usage={key: count for key in _USAGE if (count := _integer(usage, key)) is not None},
     )

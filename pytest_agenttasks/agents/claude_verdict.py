@@ -43,6 +43,7 @@ def verdict(stream: Stream, finished: Finished, stderr: str = "") -> AgentResult
         turns=max(stream.turns, (result.turns or 0) if result is not None else 0),
         final_text=result.text if result is not None else "",
         denials=result.denials if result is not None else (),
+        denied=result.denied if result is not None else 0,
         notes=tuple(_notes(stream, finished)),
         details=_details(stream),
     )

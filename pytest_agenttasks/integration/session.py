@@ -53,12 +53,14 @@ class QueueSession:
         queue: Queue,
         settings: Settings,
         settings_file: Path,
+        typed: frozenset[str] = frozenset(),
     ) -> None:
         self.config = config
         self.repository = repository
         self.queue = queue
         self.settings = settings
         self.settings_file = settings_file
+        self.typed = typed
         self.run: Run | None = None
         self.progress: dict[str, Progress] = {}
         self.rows: dict[str, Row] = {}
@@ -263,6 +265,8 @@ class QueueSession:
             self._cost(progress),
             outcome.commit,
             outcome.summary,
+            without_session=sum(this.agent is None for this in progress.attempts),
+            denials=sum(this.denials for this in progress.attempts),
         )
 
     def _cost(self, progress: Progress) -> float | None:
@@ -292,5 +296,8 @@ class QueueSession:
                 found.append(("turns", str(last.agent.turns)))
             if last.agent.session:
                 found.append(("session", printable(last.agent.session)))
+        denials = sum(this.denials for this in progress.attempts)
+        if denials or (last is not None and last.agent is not None and last.agent.session):
+            found.append(("denials", str(denials)))
         found.append(("log", printable(str(self.queue.logs / item.task.name))))
         return found

@@ -31,6 +31,13 @@ Remove an entry, and give the key its real default, to turn it on.
 NOT_YET_IN_GATES: Mapping[str, object] = {"junit": None, "known_red": ()}
 """The same for the keys of one gate."""
 
+
+def not_yet(place: Place) -> bool:
+    """Whether the key at `place`, of the settings or of a task's front matter, is one of a later version."""
+    in_gate = len(place) > 1 and isinstance(place[-2], int) and place[-1] in NOT_YET_IN_GATES
+    return in_gate or place in NOT_YET
+
+
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENV_GLOB = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*\*?|\*)")
 _OWN_PREFIX = "AGENTTASKS_"
@@ -48,6 +55,7 @@ def flaws(settings: Settings) -> Iterator[Flaw]:
     yield from _positive(("agent",), settings.agent, "timeout", "stall_timeout")
     yield from _positive(("workspace",), settings.workspace, "setup_timeout")
     yield from _environment(("agent",), settings.agent.env, settings.agent.env_pass)
+    yield from _environment(("workspace",), {}, settings.workspace.env_pass)
     yield from _paths(("protected",), settings.protected)
     yield from _paths(("drop",), settings.drop)
     for key in ("copy", "cache", "link", "setup_inputs"):

@@ -127,6 +127,9 @@ class WorkspaceSettings(Record, frozen=True, kw_only=True):
         ),
     ] = ()
     setup_timeout: Annotated[Seconds, _says("Longest time of setup")] = _duration(1800)
+    env_pass: Annotated[
+        Texts, _says("Secret-looking variables that setup may inherit; a trailing * stands for any ending")
+    ] = ()
     copy: Annotated[Texts, _says("Ignored files or folders that each workspace gets a private copy of")] = ()
     cache: Annotated[Texts, _says("Folders kept per worker and role from task to task; never landed")] = ()
     link: Annotated[
@@ -208,7 +211,8 @@ class Settings(Record, frozen=True, kw_only=True):
 def load(file: Path, overrides: Mapping[str, object] | None = None) -> Settings:
     """The settings of `file` with `overrides` (dotted key → value, from the command line) on top.
 
-    A missing file gives the defaults. Raises SetupError naming the file, line and key, and what is allowed.
+    An agent named there goes without the `command` and `args` that the file has for another one. A
+    missing file gives the defaults. Raises SetupError naming the file, line and key, and what is allowed.
     """
     document = _read(file)
     raw = {} if document.value is None else document.value
@@ -216,6 +220,7 @@ def load(file: Path, overrides: Mapping[str, object] | None = None) -> Settings:
         raise SetupError(
             f"{file}: expected keys and values, got {explain.found(raw)}; `agenttasks init` writes an example"
         )
+    _leave_to_its_agent(raw, overrides or {})
     for dotted, value in (overrides or {}).items():
         _set(raw, dotted.split("."), value)
     _drop_empty(raw, Settings)
@@ -223,7 +228,7 @@ def load(file: Path, overrides: Mapping[str, object] | None = None) -> Settings:
         settings = msgspec.convert(raw, Settings, dec_hook=explain.decode)
         flaw = next(settings_checks.flaws(settings), None)
     except msgspec.ValidationError as error:
-        flaw = explain.explain(error, raw, Settings)
+        flaw = explain.explain(error, raw, Settings, settings_checks.not_yet)
     if flaw is None:
         return settings
     if any(
@@ -258,6 +263,16 @@ def _read(file: Path) -> strict_yaml.Document:
         return strict_yaml.parse(data)
     except strict_yaml.YamlError as error:
         raise SetupError(f"{file}:{error.line}: {error}" if error.line else f"{file}: {error}") from None
+
+
+def _leave_to_its_agent(raw: dict[str, Any], overrides: Mapping[str, object]) -> None:
+    """Take out what the file says of how its own agent is started, where the command line names another."""
+    agent = raw.get("agent")
+    if not isinstance(agent, dict) or "agent.name" not in overrides:
+        return
+    if (agent.get("name") or AgentSettings().name) != overrides["agent.name"]:
+        for key in ("command", "args"):
+            agent.pop(key, None)
 
 
 def _set(raw: dict[str, Any], keys: list[str], value: object) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..outcome import SetupError
 from . import loose_objects
-from .changes import ABSENT_MODE, Change, parents
+from .changes import ABSENT_MODE, Change, parents, shown
 from .git import DEAF, GitError, git
 from .objects import TREE_MODE, Entry, ObjectReader, Stored, format_tree, read_tree
 from .repository import Repository, write_config
@@ -248,9 +248,7 @@ def _inner_first(folders: Iterable[bytes]) -> list[bytes]:
 
 
 def _both(path: bytes) -> GitError:
-    return GitError(
-        ("compose",), 1, f"{path.decode('utf-8', 'backslashreplace')} would be both a file and a folder"
-    )
+    return GitError(("compose",), 1, f"{shown(path)} would be both a file and a folder")
 
 
 def conflicts(shadow: Shadow, base: str, tip: str, changes: Sequence[Change]) -> tuple[bytes, ...]:
