@@ -10,6 +10,7 @@ from .outcome import Ended, Kind, Outcome
 from .run import Run
 from .settings.records import GateSettings
 from .tasks.task import Task
+from .verdicts import Verdict
 
 
 def commands(task: Task) -> list[GateSettings]:
@@ -35,11 +36,11 @@ def refuse_what_holds(run: Run, task: Task, base: Base, logs: Path, stem: str) -
         raise Ended(Outcome(Kind.REFUSED, summary, evidence=verdict.evidence, log=verdict.log, advice=advice))
 
 
-def check(run: Run, task: Task, tree: str, head: str, logs: Path, stem: str) -> list[gates.Verdict]:
+def check(run: Run, task: Task, tree: str, head: str, logs: Path, stem: str) -> list[Verdict]:
     """Run the commands on the composed tree. Raises Ended (ACCEPT) for the first that is red."""
-    verdicts = gates.check(run, commands(task), tree, head, logs, stem) if task.front.accept else []
-    if verdicts and not verdicts[-1].passed:
-        red = verdicts[-1]
+    given = gates.check(run, commands(task), tree, head, logs, stem) if task.front.accept else []
+    if given and not given[-1].passed:
+        red = given[-1]
         command = next((c.run for c in commands(task) if c.name == red.gate), red.gate)
         raise Ended(
             Outcome(
@@ -50,4 +51,4 @@ def check(run: Run, task: Task, tree: str, head: str, logs: Path, stem: str) -> 
                 log=red.log,
             )
         )
-    return verdicts
+    return given

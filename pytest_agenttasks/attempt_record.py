@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 
 from .agents.contract import AgentResult
-from .gates import Verdict
 from .journal import AttemptEnded
 from .outcome import Outcome
 from .report.printable import one_line
@@ -16,6 +15,7 @@ from .report.transcript import write_transcript
 from .run import Run
 from .settings.durations import format_duration
 from .tasks.task import Task
+from .verdicts import Verdict
 
 
 @dataclass

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import shutil
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import msgspec
 
+from . import verdicts
 from .outcome import Kind, Outcome
 from .processes.environment import Environment
 from .processes.search_paths import search_paths
@@ -23,27 +21,11 @@ from .trees.checkout import environment, ready
 from .trees.dependencies import SetupFailed
 from .trees.git import split
 from .trees.workspace import Place
+from .verdicts import Verdict
 
 MAX_OUTPUT = 200 * 1024 * 1024
 """Bytes that a gate may print before it is ended."""
 MINIMUM_TIMEOUT = 600.0
-
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What one gate said of one tree. `reason` is empty when it passed; `inherited`: of a tree that differs only in
-    queue and memory; `log` is the file with its whole output; `missing`: its program or folder is not there."""
-
-    gate: str
-    tree: str
-    passed: bool
-    seconds: float
-    reason: str = ""
-    evidence: str = ""
-    log: str = ""
-    withheld: tuple[str, ...] = ()
-    inherited: bool = False
-    cached: bool = False
-    missing: bool = False
 
 
 def check(
@@ -60,25 +42,25 @@ def check(
 
     `trust` False: past the cache. Each gate's output goes to `logs/STEM.gate-NAME.log`.
     """
-    keys = [_key(run, gate, tree) for gate in gates]
-    known = [_recall(run, key) for key in keys] if trust else []
+    keys = [verdicts.key(run, gate, tree) for gate in gates]
+    known = [verdicts.recall(run, key) for key in keys] if trust else []
     if known and all(verdict and not verdict.inherited for verdict in known):
         return [verdict for verdict in known if verdict]
-    verdicts: list[Verdict] = []
+    given: list[Verdict] = []
     try:
         where = ready(run, "gate", tree, head)
         for gate, key in zip(gates, keys, strict=True):  # a later gate may use what an earlier one has built
-            if verdicts and not run.provider.fresh(where, tree)[0]:
+            if given and not run.provider.fresh(where, tree)[0]:
                 # But nothing that one wrote into the dependencies may decide for another.
                 where = ready(run, "gate", tree, head)
             verdict = _run_gate(run, gate, where, tree, logs / f"{stem}.gate-{gate.name}.log")
-            verdicts.append(verdict)
+            given.append(verdict)
             if not verdict.passed:
                 break
-            _remember(run, key, verdict)
+            verdicts.remember(run, key, verdict)
     except SetupFailed as failed:
-        verdicts.append(_red_setup(failed, tree, logs / f"{stem}.gate-setup.log"))
-    return verdicts
+        given.append(_red_setup(failed, tree, logs / f"{stem}.gate-setup.log"))
+    return given
 
 
 def _red_setup(failed: SetupFailed, tree: str, log: Path) -> Verdict:
@@ -97,22 +79,22 @@ def _red_setup(failed: SetupFailed, tree: str, log: Path) -> Verdict:
 
 def green_base(run: Run, gates: Sequence[GateSettings], tree: str, head: str) -> Verdict | None:
     """The first gate that is red on the base, None when all are green (an inherited verdict counts here)."""
-    if all(_recall(run, _key(run, gate, tree)) for gate in gates):
+    if all(verdicts.recall(run, verdicts.key(run, gate, tree)) for gate in gates):
         return None
-    verdicts = check(run, gates, tree, head, run.queue.logs, "base")
-    times = {_definition(gate): verdict.seconds for gate, verdict in zip(gates, verdicts, strict=False)}
+    given = check(run, gates, tree, head, run.queue.logs, "base")
+    times = {verdicts.definition(gate): verdict.seconds for gate, verdict in zip(gates, given, strict=False)}
     file = run.repository.home / "gate-times.json"
     file.write_bytes(msgspec.json.encode({**_recall_file(file), **times}))
-    return next((verdict for verdict in verdicts if not verdict.passed), None)
+    return next((verdict for verdict in given if not verdict.passed), None)
 
 
 def inherit(run: Run, gates: Sequence[GateSettings], tree: str, bookkept: str) -> None:
     """A bookkeeping commit touches queue and memory only: its tree is as green as the one below."""
     for gate in gates:
-        verdict = _recall(run, _key(run, gate, tree))
-        key = _key(run, gate, bookkept)
-        if verdict and not _recall(run, key):
-            _remember(run, key, msgspec.structs.replace(verdict, tree=bookkept, inherited=True))
+        verdict = verdicts.recall(run, verdicts.key(run, gate, tree))
+        key = verdicts.key(run, gate, bookkept)
+        if verdict and not verdicts.recall(run, key):
+            verdicts.remember(run, key, msgspec.structs.replace(verdict, tree=bookkept, inherited=True))
 
 
 def refuse_red(
@@ -128,7 +110,7 @@ def refuse_red(
         again = check(run, asked, tree, base, logs, f"{stem}.base", trust=False)
         if again and not again[-1].passed:
             for gate in asked:
-                _forget(run, _key(run, gate, tree))
+                verdicts.forget(run, verdicts.key(run, gate, tree))
             return Outcome(
                 Kind.BASE_RED,
                 f"gate `{again[-1].gate}` is red on the base too ({again[-1].reason})",
@@ -213,7 +195,7 @@ def gate_environment(run: Run, gate: GateSettings, where: Place) -> Environment:
 
 
 def _default_timeout(run: Run, gate: GateSettings) -> float:
-    known = _recall_file(run.repository.home / "gate-times.json").get(_definition(gate), 0.0)
+    known = _recall_file(run.repository.home / "gate-times.json").get(verdicts.definition(gate), 0.0)
     return max(MINIMUM_TIMEOUT, 5 * known)
 
 
@@ -222,57 +204,6 @@ def _recall_file(file: Path) -> dict[str, float]:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, float])
     except (FileNotFoundError, msgspec.DecodeError):
         return {}
-
-
-def _definition(gate: GateSettings) -> str:
-    return hashlib.sha256(repr(gate).encode()).hexdigest()[:16]
-
-
-def _key(run: Run, gate: GateSettings, tree: str) -> str:
-    """What a verdict depends on: the tree, the gate, the dependencies and the interpreters."""
-    parts = (
-        tree,
-        _definition(gate),
-        run.provider.digest(tree),
-        _interpreters(gate.run, os.environ.get("PATH", "")),
-    )
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-@cache
-def _interpreters(line: str, path: str) -> str:
-    """Identifies the programs that a shell line names, and the usual interpreters below them."""
-    found = []
-    for name in dict.fromkeys((*re.findall(r"[\w.+-]+", line), "python3", "node")):
-        program = shutil.which(name, path=path)
-        if program:
-            real = Path(program).resolve()
-            found.append(f"{program}:{real}:{real.stat().st_mtime_ns}")
-    return "|".join(found)
-
-
-def _file(run: Run, key: str) -> Path:
-    return run.repository.home / "verdicts" / key[:2] / f"{key}.json"
-
-
-def _recall(run: Run, key: str) -> Verdict | None:
-    try:
-        found = msgspec.json.decode(_file(run, key).read_bytes(), type=Verdict)
-    except (FileNotFoundError, msgspec.DecodeError, msgspec.ValidationError):
-        return None
-    return msgspec.structs.replace(found, cached=True)
-
-
-def _remember(run: Run, key: str, verdict: Verdict) -> None:
-    file = _file(run, key)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    temporary.write_bytes(msgspec.json.encode(verdict))
-    temporary.replace(file)
-
-
-def _forget(run: Run, key: str) -> None:
-    _file(run, key).unlink(missing_ok=True)
 
 
 def explain_red_base(run: Run, red: Verdict) -> str:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pytest_agenttasks import gates
-from pytest_agenttasks.gates import Verdict
+from pytest_agenttasks import gates, verdicts
 from pytest_agenttasks.outcome import Kind, SetupError
 from pytest_agenttasks.run import Run
 from pytest_agenttasks.settings.records import GateSettings
 from pytest_agenttasks.trees.objects import entries
 from pytest_agenttasks.trees.shadow import addition, commit, compose, write_blob
+from pytest_agenttasks.verdicts import Verdict
 from tests.opened import append, attempt_task, opened, outcome
 from tests.user_repository import UserRepository
 
@@ -97,7 +97,7 @@ def test_the_default_timeout_is_ten_minutes_or_five_times_the_base(repository: U
         repository, gates=[{"name": "tests", "run": "true"}, {"name": "slow", "run": "true "}]
     ) as run:
         fast, slow = run.settings.gates
-        times = {gates._definition(slow): 200.0}
+        times = {verdicts.definition(slow): 200.0}
         (run.repository.home / "gate-times.json").write_text(json.dumps(times))
         assert gates._default_timeout(run, fast) == 600
         assert gates._default_timeout(run, slow) == 1000
