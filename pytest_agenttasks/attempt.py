@@ -134,11 +134,15 @@ def _land(
             run.shadow, candidate, tip.commit, commit_message(run, this, [gate.name for gate in wanted])
         )
         run.progress(task.name, Progress(step="gates"))
-        this.verdicts = gates.check(run, wanted, candidate, done, logs_of(run, task), this.stem)
+        this.verdicts = gates.check(
+            run, wanted, candidate, done, logs_of(run, task), this.stem, base=tip.tree
+        )
+        this.note_gates()
         if not this.verdicts[-1].passed:
             red = this.verdicts[-1]
             raise Ended(gates.refuse_red(run, wanted, red, tip.commit, logs_of(run, task), this.stem))
-        this.verdicts += acceptance.check(run, task, candidate, done, logs_of(run, task), this.stem)
+        logs = logs_of(run, task)
+        this.verdicts += acceptance.check(run, task, candidate, done, logs, this.stem, tip.tree)
         new = memory_commit(run, done, landed=[task], memory=memory, without=task.name)
         gates.inherit(run, run.settings.gates, candidate, run.repository_tree(new))
         _refuse_edited(run, task)

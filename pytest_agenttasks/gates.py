@@ -5,27 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from . import verdicts
+from .evidence.before import before, holds
+from .gate_run import run_gate
 from .outcome import Kind, Outcome
-from .processes.environment import Environment
-from .processes.search_paths import search_paths
-from .report.printable import printable, tail_of_file
+from .report.printable import printable
 from .run import Run
-from .settings.durations import format_duration
 from .settings.records import GateSettings
-from .trees.checkout import environment, ready
+from .trees.checkout import ready
 from .trees.dependencies import SetupFailed
 from .trees.git import split
-from .trees.workspace import Place
 from .verdicts import Verdict
-
-MAX_OUTPUT = 200 * 1024 * 1024
-"""Bytes that a gate may print before it is ended."""
-MINIMUM_TIMEOUT = 600.0
 
 
 def check(
@@ -37,29 +32,74 @@ def check(
     stem: str,
     *,
     trust: bool = True,
+    base: str | None = None,
+    second_chance: bool = True,
 ) -> list[Verdict]:
     """Run `gates` in order on `tree`, up to the first that is red; none where the verdicts of all are known.
 
-    `trust` False: past the cache. Each gate's output goes to `logs/STEM.gate-NAME.log`.
+    `trust` False: past the cache. `base` is the tree whose tests must still run, None for no such comparison.
+    With a `second_chance` each gate that is red is run once more, with those before it, in a place made afresh;
+    green then it counts as passed, and as flaky. Each gate's output goes to `logs/STEM.gate-NAME.log`, that of
+    such a repetition to `.gate-NAME.rerun.log`.
     """
     keys = [verdicts.key(run, gate, tree) for gate in gates]
     known = [verdicts.recall(run, key) for key in keys] if trust else []
-    if known and all(verdict and not verdict.inherited for verdict in known):
-        return [verdict for verdict in known if verdict]
+    kept = [verdict for verdict in known if verdict and not verdict.inherited]
+    if known and len(kept) == len(gates) and all(map(partial(holds, run, base=base), gates, kept, keys)):
+        return kept
+    series = partial(_in_order, run, gates, tree, head, base, logs)
+    given = series(stem, "")
+    first: dict[int, Verdict] = {}
+    while second_chance and _may_be_flaky(given[-1:]) and len(given) - 1 not in first:
+        red = first[len(given) - 1] = given[-1]
+        run.events.write("gate-rerun", gate=red.gate, reason=red.reason)
+        given = series(stem, f".rerun{f'-{len(first)}' * (len(first) > 1)}")
+    for position, red in first.items():
+        if position < len(given):
+            given[position] = _after_rerun(run, keys[position], red, given[position])
+    return given
+
+
+def _may_be_flaky(last: Sequence[Verdict]) -> bool:
+    return any(not red.passed and not red.missing and red.gate != "setup" for red in last)
+
+
+def _after_rerun(run: Run, key: str, red: Verdict, again: Verdict) -> Verdict:
+    """The verdict of a gate that was red, and then run `again` on the same tree."""
+    if not again.passed:
+        return red
+    note = f"gate `{red.gate}` is flaky: red at first ({red.reason}; {red.log}), green when run again on the same tree"
+    run.events.write("gate-flaky", gate=red.gate, reason=red.reason, log=red.log)
+    flaky = msgspec.structs.replace(again, flaky=True, notes=(*again.notes, note))
+    verdicts.remember(run, key, flaky, verdicts.tests_of(run, key))
+    return flaky
+
+
+def _in_order(
+    run: Run,
+    gates: Sequence[GateSettings],
+    tree: str,
+    head: str,
+    base: str | None,
+    logs: Path,
+    stem: str,
+    repetition: str,
+) -> list[Verdict]:
     given: list[Verdict] = []
     try:
         where = ready(run, "gate", tree, head)
-        for gate, key in zip(gates, keys, strict=True):  # a later gate may use what an earlier one has built
+        for gate in gates:  # a later gate may use what an earlier one has built
             if given and not run.provider.fresh(where, tree)[0]:
                 # But nothing that one wrote into the dependencies may decide for another.
                 where = ready(run, "gate", tree, head)
-            verdict = _run_gate(run, gate, where, tree, logs / f"{stem}.gate-{gate.name}.log")
+            log = logs / f"{stem}.gate-{gate.name}{repetition}.log"
+            verdict, census = run_gate(run, gate, where, tree, log, before(run, gate, tree, base))
             given.append(verdict)
+            verdicts.remember(run, verdicts.key(run, gate, tree), verdict, census)
             if not verdict.passed:
                 break
-            verdicts.remember(run, key, verdict)
     except SetupFailed as failed:
-        given.append(_red_setup(failed, tree, logs / f"{stem}.gate-setup.log"))
+        given.append(_red_setup(failed, tree, logs / f"{stem}.gate-setup{repetition}.log"))
     return given
 
 
@@ -80,21 +120,25 @@ def _red_setup(failed: SetupFailed, tree: str, log: Path) -> Verdict:
 def green_base(run: Run, gates: Sequence[GateSettings], tree: str, head: str) -> Verdict | None:
     """The first gate that is red on the base, None when all are green (an inherited verdict counts here)."""
     if all(verdicts.recall(run, verdicts.key(run, gate, tree)) for gate in gates):
+        verdicts.note_branch(run, gates, tree)
         return None
     given = check(run, gates, tree, head, run.queue.logs, "base")
-    times = {verdicts.definition(gate): verdict.seconds for gate, verdict in zip(gates, given, strict=False)}
-    file = run.repository.home / "gate-times.json"
-    file.write_bytes(msgspec.json.encode({**_recall_file(file), **times}))
-    return next((verdict for verdict in given if not verdict.passed), None)
+    verdicts.note_times(run, [(gate, v.seconds) for gate, v in zip(gates, given, strict=False)])
+    red = next((verdict for verdict in given if not verdict.passed), None)
+    if red is None:
+        verdicts.note_branch(run, gates, tree)
+    return red
 
 
 def inherit(run: Run, gates: Sequence[GateSettings], tree: str, bookkept: str) -> None:
     """A bookkeeping commit touches queue and memory only: its tree is as green as the one below."""
     for gate in gates:
-        verdict = verdicts.recall(run, verdicts.key(run, gate, tree))
+        below = verdicts.key(run, gate, tree)
+        verdict = verdicts.recall(run, below)
         key = verdicts.key(run, gate, bookkept)
         if verdict and not verdicts.recall(run, key):
-            verdicts.remember(run, key, msgspec.structs.replace(verdict, tree=bookkept, inherited=True))
+            inherited = msgspec.structs.replace(verdict, tree=bookkept, inherited=True)
+            verdicts.remember(run, key, inherited, verdicts.tests_of(run, below))
 
 
 def refuse_red(
@@ -122,88 +166,6 @@ def refuse_red(
     return Outcome(
         Kind.GATE, f"gate `{red.gate}`: {red.reason}", evidence=red.evidence, gate=red.gate, log=red.log
     )
-
-
-def _run_gate(run: Run, gate: GateSettings, where: Place, tree: str, log: Path) -> Verdict:
-    found = gate_environment(run, gate, where)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    limit = gate.timeout or _default_timeout(run, gate)
-    folder = where.path / (gate.cwd or ".")
-
-    def verdict(reason: str, seconds: float, missing: bool = False) -> Verdict:
-        evidence = tail_of_file(log) if reason and log.exists() else ""
-        if reason and found.withheld:
-            evidence += f"\n(withheld from the gate, as they look like secrets: {', '.join(found.withheld)}; see env_pass)"
-        return Verdict(
-            gate=gate.name, tree=tree, passed=not reason, seconds=seconds, reason=reason, evidence=evidence, log=str(log),
-            withheld=found.withheld, missing=missing,
-        )  # fmt: skip
-
-    if not folder.is_dir():
-        return verdict(f"its folder `{gate.cwd}` is not in the tree", 0.0, missing=True)
-    run.events.write("gate-started", gate=gate.name, run=gate.run)
-    finished = run.supervisor.run(
-        ["/bin/sh", "-c", gate.run],
-        cwd=folder,
-        env=found.variables,
-        stdout=log,
-        timeout=limit,
-        max_output=MAX_OUTPUT,
-    )
-    run.events.write(
-        "gate-ended", gate=gate.name, exit=finished.exit_code, seconds=round(finished.seconds, 3)
-    )
-    if finished.stopped == "timeout":
-        return verdict(f"`{gate.run}` did not end within {format_duration(limit)}", finished.seconds)
-    if finished.stopped == "output":
-        return verdict(f"`{gate.run}` printed more than {MAX_OUTPUT // 1024 // 1024} MB", finished.seconds)
-    if finished.exit_code is None:
-        return verdict(f"`{gate.run}` was killed by signal {finished.signal}", finished.seconds)
-    if finished.exit_code != 0:
-        meaning = {126: " (a program that cannot be run)", 127: " (a program that is not there)"}.get(
-            finished.exit_code, ""
-        )
-        return verdict(
-            f"`{gate.run}` ended with exit status {finished.exit_code}{meaning}",
-            finished.seconds,
-            missing=bool(meaning),
-        )
-    changed = split(
-        run.shadow.git(
-            "diff",
-            "--name-only",
-            "-z",
-            "--no-ext-diff",
-            "--no-textconv",
-            index=where.index,
-            work_tree=where.path,
-        )
-    )
-    if changed:
-        names = ", ".join(path.decode("utf-8", "backslashreplace") for path in changed[:10])
-        return verdict(
-            f"`{gate.run}` passed but rewrote tracked files ({names}); make it check only (e.g. --check)",
-            finished.seconds,
-        )
-    return verdict("", finished.seconds)
-
-
-def gate_environment(run: Run, gate: GateSettings, where: Place) -> Environment:
-    found = environment(run.repository, where, os.environ, passed=gate.env_pass, extra=gate.env)
-    paths = search_paths(run.repository.top, where.path, found.variables, os.environ)
-    return Environment({**found.variables, **paths}, found.withheld)
-
-
-def _default_timeout(run: Run, gate: GateSettings) -> float:
-    known = _recall_file(run.repository.home / "gate-times.json").get(verdicts.definition(gate), 0.0)
-    return max(MINIMUM_TIMEOUT, 5 * known)
-
-
-def _recall_file(file: Path) -> dict[str, float]:
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, float])
-    except (FileNotFoundError, msgspec.DecodeError):
-        return {}
 
 
 def explain_red_base(run: Run, red: Verdict) -> str:

@@ -6,18 +6,28 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
+from .evidence.census import Census
 from .run import Run
 from .settings.records import GateSettings
+
+T = TypeVar("T")
+
+_VERSION = "2"
+"""To be changed when verdicts of earlier versions must not be believed any more."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What one gate said of one tree. `reason` is empty when it passed; `inherited`: of a tree that differs only in
-    queue and memory; `log` is the file with its whole output; `missing`: its program or folder is not there."""
+    queue and memory; `log` is the file with its whole output; `missing`: its program or folder is not there;
+    `flaky`: red at first, green when run again on the same tree; `notes` are for people; `tests`: how many its
+    reports hold, None without a report."""
 
     gate: str
     tree: str
@@ -30,6 +40,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     inherited: bool = False
     cached: bool = False
     missing: bool = False
+    flaky: bool = False
+    notes: tuple[str, ...] = ()
+    tests: int | None = None
 
 
 def definition(gate: GateSettings) -> str:
@@ -39,6 +52,7 @@ def definition(gate: GateSettings) -> str:
 def key(run: Run, gate: GateSettings, tree: str) -> str:
     """What a verdict depends on: the tree, the gate, the dependencies and the interpreters."""
     parts = (
+        _VERSION,
         tree,
         definition(gate),
         run.provider.digest(tree),
@@ -59,25 +73,64 @@ def _interpreters(line: str, path: str) -> str:
     return "|".join(found)
 
 
-def _file(run: Run, key: str) -> Path:
-    return run.repository.home / "verdicts" / key[:2] / f"{key}.json"
-
-
 def recall(run: Run, key: str) -> Verdict | None:
-    try:
-        found = msgspec.json.decode(_file(run, key).read_bytes(), type=Verdict)
-    except (FileNotFoundError, msgspec.DecodeError, msgspec.ValidationError):
-        return None
-    return msgspec.structs.replace(found, cached=True)
+    """The green verdict under this key, None where there is none that can be read."""
+    found = _read(_file(run, key), Verdict)
+    return None if found is None else msgspec.structs.replace(found, cached=True)
 
 
-def remember(run: Run, key: str, verdict: Verdict) -> None:
-    file = _file(run, key)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    temporary.write_bytes(msgspec.json.encode(verdict))
-    temporary.replace(file)
+def tests_of(run: Run, key: str) -> Census | None:
+    """The tests that ran for the verdict under this key, None where it left no report."""
+    return _read(_file(run, key, "tests"), Census)
+
+
+def remember(run: Run, key: str, verdict: Verdict, census: Census | None) -> None:
+    """Keep a verdict if it is green, and the tests that ran in any case: an acceptance is red on its base."""
+    if census is None:
+        _file(run, key, "tests").unlink(missing_ok=True)
+    else:
+        _write(_file(run, key, "tests"), census)
+    if verdict.passed:
+        _write(_file(run, key), verdict)
 
 
 def forget(run: Run, key: str) -> None:
     _file(run, key).unlink(missing_ok=True)
+    _file(run, key, "tests").unlink(missing_ok=True)
+
+
+def note_branch(run: Run, gates: Sequence[GateSettings], tree: str) -> None:
+    """Remember that this tree, of the branch, is the last whose verdicts are known."""
+    for gate in gates:
+        _write(_file(run, f"last-{definition(gate)}"), tree)
+
+
+def last_on_branch(run: Run, gate: GateSettings) -> str | None:
+    return _read(_file(run, f"last-{definition(gate)}"), str)
+
+
+def times(run: Run) -> dict[str, float]:
+    """How long gates took on the base, in seconds, by their definition."""
+    return _read(run.repository.home / "gate-times.json", dict[str, float]) or {}
+
+
+def note_times(run: Run, taken: Sequence[tuple[GateSettings, float]]) -> None:
+    _write(run.repository.home / "gate-times.json", {**times(run), **{definition(g): s for g, s in taken}})
+
+
+def _file(run: Run, key: str, kind: str = "") -> Path:
+    return run.repository.home / "verdicts" / key[:2] / f"{key}.{kind}{'.' * bool(kind)}json"
+
+
+def _read(file: Path, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def _write(file: Path, value: object) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    temporary.write_bytes(msgspec.json.encode(value))
+    temporary.replace(file)

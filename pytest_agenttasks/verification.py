@@ -83,8 +83,9 @@ def verify(run: Run, chosen: Sequence[Commit], logs: Path) -> Iterator[Finding]:
         red = ""
         if sort is Sort.TASK:
             tree = run.repository.tree_of(commit.id)
+            before = run.repository.tree_of(commit.parents[0]) if commit.parents else None
             verdicts = gates.check(
-                run, run.settings.gates, tree, commit.id, logs, commit.id[:12], trust=False
+                run, run.settings.gates, tree, commit.id, logs, commit.id[:12], trust=False, base=before
             )
             red = next((f"{v.gate}: {v.reason} ({v.log})" for v in verdicts if not v.passed), "")
         yield Finding(commit, sort, problems, red, note)

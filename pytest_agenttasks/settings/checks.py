@@ -28,9 +28,6 @@ NOT_YET: Mapping[Place, object] = {
 Remove an entry, and give the key its real default, to turn it on.
 """
 
-NOT_YET_IN_GATES: Mapping[str, object] = {"junit": None, "known_red": ()}
-"""The same for the keys of one gate."""
-
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENV_GLOB = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*\*?|\*)")
 _OWN_PREFIX = "AGENTTASKS_"
@@ -62,9 +59,6 @@ def gate_flaws(gates: Sequence[GateSettings], place: Place = ("gates",)) -> Iter
     names: set[str] = set()
     for position, gate in enumerate(gates):
         here = (*place, position)
-        for key, nothing in NOT_YET_IN_GATES.items():
-            if getattr(gate, key) != nothing:
-                yield _not_yet((*here, key))
         if gate.name.casefold() in names:
             yield flaw((*here, "name"), f"`{gate.name}` is used twice; each gate needs a name of its own")
         names.add(gate.name.casefold())
