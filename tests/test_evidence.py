@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from pytest_agenttasks import gates
 from pytest_agenttasks.agents.contract import AgentWorkspace
 from pytest_agenttasks.attempt_record import Attempt
 from pytest_agenttasks.outcome import Kind, Outcome, SetupError
+from pytest_agenttasks.trees.shadow import addition, compose, write_blob
 from tests.opened import Agent, attempt_task, events, opened
 from tests.user_repository import UserRepository
 
@@ -103,7 +106,7 @@ def test_a_product_that_hides_the_exit_status_is_red(product: UserRepository) ->
     assert found.evidence.startswith("tests: 3 failed\n  new failure: tests/test_product.py::test_one\n")
 
 
-@pytest.mark.parametrize("line", ["make test", "cd tests && PYTHONPATH=.. " + PYTEST, "true; " + PYTEST])
+@pytest.mark.parametrize("line", ["make test", "true; " + PYTEST])
 def test_a_pytest_anywhere_below_the_gate_is_seen(product: UserRepository, line: str) -> None:
     product.commit("make", Makefile=f"test:\n\tcd tests && PYTHONPATH=.. {PYTEST}\n")
     found = red(attempted(product, writes(product_py=EXITS), line=line))
@@ -424,9 +427,27 @@ def test_two_flaky_gates_have_a_second_chance_each(repository: UserRepository, t
     both = [{"name": name, "run": flaky_line(tmp_path / name, "2")} for name in ("one", "two")]
     with opened(repository, gates=both) as run:
         this = landed(attempt_task(run))
-        assert [v.gate for v in this.verdicts if v.flaky] == ["one"], (
-            "the second was red in no run of its own"
-        )
+        assert [v.gate for v in this.verdicts if v.flaky] == ["one", "two"]
+        assert [Path(v.log).name.partition("gate-")[2] for v in this.verdicts] == [
+            "one.rerun-2.log",
+            "two.rerun-2.log",
+        ]
+
+
+def test_a_kept_verdict_is_held_against_the_base_of_today(product: UserRepository) -> None:
+    with opened(product, gates=[{"name": "tests", "run": PYTEST, "env": QUIET}]) as run:
+        tip = run.repository.tip()
+        base = run.repository_tree(tip)
+        files = {"conftest.py": "collect_ignore = ['tests']\n", "test_other.py": "def test_one(): pass\n"}
+        added = [
+            addition(name.encode(), write_blob(run.shadow, text.encode())) for name, text in files.items()
+        ]
+        tree = compose(run.shadow, base, added)
+        check = partial(gates.check, run, run.settings.gates, tree, tip, run.queue.logs, "kept")
+        assert check()[-1].passed
+        assert check()[-1].cached
+        assert gates.green_base(run, run.settings.gates, base, tip) is None
+        assert "3 tests no longer run" in check(base=base)[-1].reason
 
 
 def test_a_flaky_gate_does_not_make_the_base_red(repository: UserRepository, tmp_path: Path) -> None:
