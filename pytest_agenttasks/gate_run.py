@@ -39,12 +39,14 @@ def run_gate(
     limit = gate.timeout or default_timeout(run, gate)
     folder = where.path / (gate.cwd or ".")
 
-    def verdict(judged: Judged, seconds: float, left: Left, missing: bool = False) -> Verdict:
+    def verdict(
+        judged: Judged, seconds: float, left: Left, *, missing: bool = False, compared: str = ""
+    ) -> Verdict:
         evidence = _evidence(judged, log, found.withheld) if judged.reason else ""
         return Verdict(
             gate=gate.name, tree=tree, passed=not judged.reason, seconds=seconds, reason=judged.reason,
             evidence=evidence, log=str(log), withheld=found.withheld, missing=missing, notes=judged.notes,
-            tests=None if left.census is None else len(left.census.tests),
+            tests=None if left.census is None else len(left.census.tests), compared=compared,
         )  # fmt: skip
 
     if not folder.is_dir():
@@ -69,9 +71,10 @@ def run_gate(
     said_red = finished.exit_code is not None and finished.stopped is None and not missing
     failed = _failure(gate, finished, limit)
     judged = judge(gate, failed, left, than.census, than.touched, said_red=said_red)
+    compared = than.base if judged.reason and not failed and than.census is not None else ""
     if not judged.reason:
         judged = replace(judged, reason=_rewritten(run, gate, where))
-    return verdict(judged, finished.seconds, left, missing), left.census
+    return verdict(judged, finished.seconds, left, missing=missing, compared=compared), left.census
 
 
 def _failure(gate: GateSettings, finished: Finished, limit: float) -> str:

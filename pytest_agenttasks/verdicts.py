@@ -27,7 +27,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What one gate said of one tree. `reason` is empty when it passed; `inherited`: of a tree that differs only in
     queue and memory; `log` is the file with its whole output; `missing`: its program or folder is not there;
     `flaky`: red at first, green when run again on the same tree; `notes` are for people; `tests`: how many its
-    reports hold, None without a report."""
+    reports hold, None without a report; `compared`: the tree whose tests made it red although it ended well."""
 
     gate: str
     tree: str
@@ -43,6 +43,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     flaky: bool = False
     notes: tuple[str, ...] = ()
     tests: int | None = None
+    compared: str = ""
 
 
 def definition(gate: GateSettings) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from . import gates
+from . import gates, verdicts
 from .base import memory_of, rules_of
 from .run import Run
 from .tasks.scope import judge
@@ -83,12 +83,21 @@ def verify(run: Run, chosen: Sequence[Commit], logs: Path) -> Iterator[Finding]:
         red = ""
         if sort is Sort.TASK:
             tree = run.repository.tree_of(commit.id)
-            before = run.repository.tree_of(commit.parents[0]) if commit.parents else None
-            verdicts = gates.check(
+            before = _gated_parent(run, commit)
+            given = gates.check(
                 run, run.settings.gates, tree, commit.id, logs, commit.id[:12], trust=False, base=before
             )
-            red = next((f"{v.gate}: {v.reason} ({v.log})" for v in verdicts if not v.passed), "")
+            red = next((f"{v.gate}: {v.reason} ({v.log})" for v in given if not v.passed), "")
         yield Finding(commit, sort, problems, red, note)
+
+
+def _gated_parent(run: Run, commit: Commit) -> str | None:
+    """The tree of the commit's parent, where its tests are known; it is not gated just for that."""
+    if not commit.parents:
+        return None
+    tree = run.repository.tree_of(commit.parents[0])
+    known = (verdicts.recall(run, verdicts.key(run, gate, tree)) for gate in run.settings.gates)
+    return tree if all(known) else None
 
 
 def _examine(run: Run, commit: Commit) -> tuple[Sort, tuple[str, ...]]:

@@ -196,6 +196,18 @@ def test_after_a_commit_of_the_users_the_last_known_tests_still_count(product: U
         assert CUT_SHORT in found.summary
 
 
+def test_what_a_commit_of_the_users_took_away_is_not_blamed_on_the_task(product: UserRepository) -> None:
+    product.commit("cases", **{"cases.py": "CASES = [1, 2]\n"})
+    text = "import pytest, cases\n\n@pytest.mark.parametrize('n', cases.CASES)\ndef test_case(n):\n    assert n\n"
+    product.commit("tests", **{"tests/test_cases.py": text})
+
+    def agent(workspace: AgentWorkspace) -> None:
+        product.commit("mine", **{"cases.py": "CASES = [1]\n"})
+        writes(product_py=PRODUCT + "\n")(workspace)
+
+    assert landed(attempted(product, agent)).verdicts[0].tests == 4
+
+
 SKIPS = """\
 import pytest, product
 
@@ -262,16 +274,15 @@ def test_the_gates_own_option_is_not_broken(product: UserRepository) -> None:
     assert CUT_SHORT in found.summary
 
 
-def test_a_pytest_that_a_test_starts_is_not_counted(product: UserRepository, tmp_path: Path) -> None:
-    inner = tmp_path / "inner"
-    inner.mkdir()
-    (inner / "test_inner.py").write_text("def test_inner():\n    assert 0\n")
+def test_a_pytest_that_a_test_starts_is_not_counted(product: UserRepository) -> None:
     text = (
         "import subprocess, sys\n\ndef test_starts_another():\n"
-        f"    assert subprocess.run([sys.executable, '-m', 'pytest', '{inner}']).returncode == 1\n"
+        "    line = f'cd examples && {sys.executable} -m pytest -p no:cacheprovider'\n"
+        "    assert subprocess.run(line, shell=True).returncode == 1\n"
     )
-    product.commit("nested", **{"tests/test_nested.py": text})
-    this = landed(attempted(product, writes(product_py=PRODUCT + "\n")))
+    inner = "def test_inner():\n    assert 0\n"
+    product.commit("nested", **{"tests/test_nested.py": text, "examples/test_inner.py": inner})
+    this = landed(attempted(product, writes(product_py=PRODUCT + "\n"), line=f"{PYTEST} tests"))
     assert this.verdicts[0].tests == 4
 
 

@@ -64,6 +64,16 @@ def test_a_gates_folder_and_the_memory_file_stay_inside_too(read: Read) -> None:
     assert read("gates: [{name: a, run: x, cwd: .}]").gates[0].cwd == "."
 
 
+def test_a_report_is_a_file_or_a_glob_of_files(read: Read) -> None:
+    def junit(path: str) -> str:
+        return f"gates: [{{name: a, run: x, junit: '{path}'}}]"
+
+    assert "`gates[0].junit`: `../x.xml` leaves" in message(read, junit("../x.xml"))
+    assert "`gates[0].junit`: `reports/` names a folder" in message(read, junit("reports/"))
+    assert "`gates[0].junit`: `a**/x.xml`: `**` stands for folders" in message(read, junit("a**/x.xml"))
+    assert read(junit("**/TEST-*.xml")).gates[0].junit == "**/TEST-*.xml"
+
+
 def test_a_path_has_one_way_into_a_workspace(read: Read) -> None:
     said = message(read, "workspace: {copy: [a, b], cache: [./b/]}")
     assert "`workspace.cache[0]`: `./b/` is in `workspace.copy` too" in said

@@ -13,11 +13,12 @@ import secrets
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from ..settings.records import GateSettings
 from ..trees.workspace import Place, remove
-from .census import Census, Unreadable, merge, read
+from .census import MAX_BYTES, Census, Unreadable, merge, read
 
 _NAME = "report${PYTEST_CURRENT_TEST}.xml"
 _OPTIONS = "-o junit_family=xunit1 -o junit_logging=no --junitprefix="
@@ -87,7 +88,8 @@ def _collect(expected: Expected) -> Left:
     files = list(_named(gate, expected.top)) if gate.junit is not None else list(_asked_for(expected))
     if len(files) > _MOST_FILES:
         return Left(problem=f"it left {len(files)} reports; at most {_MOST_FILES} are read")
-    found = []
+    found: list[Census] = []
+    room = MAX_BYTES
     for file in files:
         name = (
             f"its report `{file.relative_to(expected.top)}`" if gate.junit is not None else "its test report"
@@ -95,7 +97,11 @@ def _collect(expected: Expected) -> Left:
         if gate.junit is not None and not _lies_in(file, expected.top):
             return Left(problem=f"{name} lies outside the checkout")
         try:
-            if file.lstat().st_mtime_ns < expected.since:
+            status = file.lstat()
+            room -= status.st_size
+            if room < 0:
+                return Left(problem=f"its test reports hold more than {MAX_BYTES // 1024 // 1024} MB")
+            if status.st_mtime_ns < expected.since:
                 if gate.junit is None:
                     continue
                 return Left(problem=f"{name} is older than the gate's start: it was copied, not made")
@@ -119,7 +125,7 @@ def _asked_for(expected: Expected) -> Iterator[Path]:
     """The reports of pytest runs that were started in the checkout, and one that the gate's own line asks for."""
     tops = dict.fromkeys((str(expected.top), os.path.realpath(expected.top), "/$PWD"))
     for top in tops:
-        for folder, folders, names in os.walk(f"{expected.folder}{top}"):
+        for folder, folders, names in islice(os.walk(f"{expected.folder}{top}"), _MOST_FILES):
             folders.sort()
             if _NAME in names:
                 yield Path(folder, _NAME)

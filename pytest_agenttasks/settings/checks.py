@@ -111,8 +111,10 @@ def _path(place: Place, path: str, *, top_is_fine: bool = False) -> Iterator[Fla
         yield flaw(place, f"`{path}` is inside `.git`, which belongs to git alone")
     elif not parts and not top_is_fine:
         yield flaw(place, f"`{path}` is the whole top folder; name a file or folder in it")
-    elif place[-1] == "file" and path.endswith("/"):
+    elif place[-1] in ("file", "junit") and path.endswith("/"):
         yield flaw(place, f"`{path}` names a folder; name a file")
+    elif place[-1] == "junit" and any("**" in part and part != "**" for part in parts):
+        yield flaw(place, f"`{path}`: `**` stands for folders, between slashes, such as `**/report.xml`")
 
 
 def _one_list_each(settings: Settings) -> Iterator[Flaw]:
