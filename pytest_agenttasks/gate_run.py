@@ -11,7 +11,7 @@ from . import verdicts
 from .evidence.before import Before
 from .evidence.census import Census
 from .evidence.judgement import Judged, judge
-from .evidence.reports import Left, collect, expect
+from .evidence.reports import Left, collect, expect, gathering
 from .processes.environment import Environment
 from .processes.search_paths import search_paths
 from .processes.supervisor import Finished
@@ -55,14 +55,15 @@ def run_gate(
     if expected.refused:
         return verdict(Judged(expected.refused), 0.0, Left()), None
     run.events.write("gate-started", gate=gate.name, run=gate.run)
-    finished = run.supervisor.run(
-        ["/bin/sh", "-c", gate.run],
-        cwd=folder,
-        env={**found.variables, **expected.variables(found.variables)},
-        stdout=log,
-        timeout=limit,
-        max_output=MAX_OUTPUT,
-    )
+    with gathering(expected):
+        finished = run.supervisor.run(
+            ["/bin/sh", "-c", gate.run],
+            cwd=folder,
+            env={**found.variables, **expected.variables(found.variables)},
+            stdout=log,
+            timeout=limit,
+            max_output=MAX_OUTPUT,
+        )
     run.events.write(
         "gate-ended", gate=gate.name, exit=finished.exit_code, seconds=round(finished.seconds, 3)
     )
@@ -71,7 +72,7 @@ def run_gate(
     said_red = finished.exit_code is not None and finished.stopped is None and not missing
     failed = _failure(gate, finished, limit)
     judged = judge(gate, failed, left, than.census, than.touched, said_red=said_red)
-    compared = than.base if judged.reason and not failed and than.census is not None else ""
+    compared = than.base if judged.by_comparison else ""
     if not judged.reason:
         judged = replace(judged, reason=_rewritten(run, gate, where))
     return verdict(judged, finished.seconds, left, missing=missing, compared=compared), left.census

@@ -294,6 +294,23 @@ def test_reports_of_several_folders_are_one_census(product: UserRepository) -> N
     red(attempted(product, writes(product_py=EXITS), line=line))
 
 
+def test_several_runs_in_one_folder_are_one_census(product: UserRepository) -> None:
+    product.commit("more tests", **{"tests/test_other.py": "def test_other(): pass\n"})
+    line = f"{PYTEST} tests/test_product.py && {PYTEST} tests/test_other.py"
+    this = landed(attempted(product, writes(product_py=PRODUCT + "\n"), line=line))
+    assert this.verdicts[0].tests == 4
+    found = red(attempted(product, writes(product_py=EXITS), line=line))
+    assert "3 tests no longer run" in found.summary
+
+
+def test_a_second_run_of_what_failed_decides(product: UserRepository, tmp_path: Path) -> None:
+    text = f"import os\n\ndef test_late():\n    assert os.path.exists('{tmp_path}/late')\n"
+    product.commit("more tests", **{"tests/test_other.py": text})
+    line = f"{PYTEST} || {{ touch {tmp_path}/late; {PYTEST} tests/test_other.py; }}; rm -f {tmp_path}/late"
+    this = landed(attempted(product, writes(product_py=PRODUCT + "\n"), line=line))
+    assert this.verdicts[0].tests == 4
+
+
 def test_a_gate_without_tests_needs_no_report(product: UserRepository) -> None:
     landed(attempted(product, writes(product_py=EXITS), line="true"))
 

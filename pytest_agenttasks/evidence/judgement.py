@@ -14,11 +14,13 @@ from .reports import Left
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """`reason` is empty when the gate passed; `lines` come before its output in the evidence."""
+    """`reason` is empty when the gate passed; `lines` come before its output in the evidence; `by_comparison`: only
+    the base's tests made it red."""
 
     reason: str = ""
     lines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    by_comparison: bool = False
 
 
 def judge(
@@ -57,7 +59,7 @@ def judge(
     gone = lost(before, census) if before is not None else []
     blamed = [item for item in gone if not touched(item.test)]
     if blamed:
-        return Judged(_fewer(gate, blamed), (*lines, *_names(blamed)))
+        return Judged(_fewer(gate, blamed), (*lines, *_names(blamed)), by_comparison=True)
     notes = [f"{item.test.shown} no longer runs; its file was changed by the task" for item in gone]
     notes += _new_skips(census, before)
     notes += [f"known_red `{name}` passes now: take it off the list" for name in known.passing(census)]
@@ -72,12 +74,10 @@ def _without(gate: GateSettings, failed: str, problem: str, before: Census | Non
         return Judged(f"`{gate.run}` ended with exit status 0, but {problem}")
     if before is None:
         return Judged()
-    if problem:
-        return Judged(f"`{gate.run}` ended with exit status 0, but {problem}")
-    return Judged(
-        f"`{gate.run}` ended with exit status 0 but without the test report that it makes on the base: "
-        "its test run was cut short, or did not take place"
+    what = problem or (
+        "without the test report that it makes on the base: its test run was cut short, or did not take place"
     )
+    return Judged(f"`{gate.run}` ended with exit status 0, but {what}", by_comparison=True)
 
 
 def _fewer(gate: GateSettings, blamed: Sequence[Lost]) -> str:

@@ -1,7 +1,8 @@
 """Where a gate leaves its test reports: asked for before it starts, collected when it has ended.
 
-Every pytest below a gate reads `PYTEST_ADDOPTS`, after the project's own `addopts`; it is asked for one report
-per folder in which it is started. A pytest that a test starts writes to another file, for it has
+Every pytest below a gate reads `PYTEST_ADDOPTS`, after the project's own `addopts`; it is asked for a report in a
+file of the folder in which it is started. Of several runs in one folder each would overwrite the last one's, so
+reports are moved aside as they appear. A pytest that a test starts writes to another file, for it has
 `PYTEST_CURRENT_TEST` set, and is not counted.
 """
 
@@ -11,7 +12,9 @@ import os
 import re
 import secrets
 import shlex
+import threading
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,9 +24,12 @@ from ..trees.workspace import Place, remove
 from .census import MAX_BYTES, Census, Unreadable, merge, read
 
 _NAME = "report${PYTEST_CURRENT_TEST}.xml"
+_TAKEN = "taken.xml"
 _OPTIONS = "-o junit_family=xunit1 -o junit_logging=no --junitprefix="
 _OWN_OPTION = re.compile(r"--junit-?xml[= ]['\"]?([^\s'\";|&<>()]+)")
 _MOST_FILES = 1000
+_LOOK = 0.02
+"""Seconds between two looks for new reports; the shortest run of pytest takes ten times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,31 @@ def expect(gate: GateSettings, where: Place, tracked: Collection[bytes]) -> Expe
     since = mark.stat().st_mtime_ns
     mark.unlink()
     return Expected(gate, where.path, folder, since, refused)
+
+
+@contextmanager
+def gathering(expected: Expected) -> Iterator[None]:
+    """While the gate runs: move each report aside as soon as it is begun, to where its writer goes on with it."""
+    if expected.gate.junit is not None:
+        yield
+        return
+    ended = threading.Event()
+
+    def gather() -> None:
+        number = 0
+        while not ended.wait(_LOOK):
+            for file in _written(expected, _NAME):
+                number += 1
+                with suppress(OSError):
+                    file.rename(file.with_name(f"{number:06}.{_TAKEN}"))
+
+    thread = threading.Thread(target=gather, name="agenttasks-reports", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def collect(expected: Expected) -> Left:
@@ -122,17 +153,23 @@ def _named(gate: GateSettings, top: Path) -> Iterator[Path]:
 
 
 def _asked_for(expected: Expected) -> Iterator[Path]:
-    """The reports of pytest runs that were started in the checkout, and one that the gate's own line asks for."""
-    tops = dict.fromkeys((str(expected.top), os.path.realpath(expected.top), "/$PWD"))
-    for top in tops:
-        for folder, folders, names in islice(os.walk(f"{expected.folder}{top}"), _MOST_FILES):
-            folders.sort()
-            if _NAME in names:
-                yield Path(folder, _NAME)
+    """The reports of pytest runs in the order in which they ended, then one that the gate's own line asks for."""
+    yield from sorted(_written(expected, _TAKEN), key=lambda file: file.name)
+    yield from _written(expected, _NAME)
     if own := _OWN_OPTION.search(expected.gate.run):
         file = expected.top / (expected.gate.cwd or ".") / own[1]
         if file.exists():
             yield file
+
+
+def _written(expected: Expected, end: str) -> list[Path]:
+    """The files with such names of pytest runs that were started in the checkout."""
+    tops = dict.fromkeys((str(expected.top), os.path.realpath(expected.top), "/$PWD"))
+    found = []
+    for top in tops:
+        for folder, _, names in islice(os.walk(f"{expected.folder}{top}"), _MOST_FILES):
+            found += [Path(folder, name) for name in names if name.endswith(end)]
+    return found
 
 
 def _lies_in(file: Path, top: Path) -> bool:
