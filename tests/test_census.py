@@ -218,4 +218,4 @@ def test_ten_thousand_tests_take_a_moment() -> None:
     begun = time.process_time()
     found = parse(data)
     assert len(found.tests) == 10_000
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 0.5

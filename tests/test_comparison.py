@@ -140,4 +140,4 @@ def test_ten_thousand_tests_are_compared_in_a_moment() -> None:
     whole = Census(tuple(Test(f"m{n % 100}", f"t{n // 10}[{n}]", P) for n in range(10_000)))
     begun = time.process_time()
     assert len(lost(whole, Census(whole.tests[:5000]))) == 5000
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 0.5

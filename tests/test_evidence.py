@@ -148,7 +148,7 @@ def test_a_deleted_test_is_red_where_its_file_is_not_changed(product: UserReposi
             product, writes(cases_py="CASES = [1]\n"), scope=("cases.py",), line=f"PYTHONPATH=. {PYTEST}"
         )
     )
-    assert "1 test no longer run" in found.summary
+    assert "1 test no longer runs" in found.summary
     assert "no longer there: tests/test_cases.py::test_case[2]" in found.evidence
 
 

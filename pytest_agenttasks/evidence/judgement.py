@@ -82,7 +82,8 @@ def _without(gate: GateSettings, failed: str, problem: str, before: Census | Non
 
 def _fewer(gate: GateSettings, blamed: Sequence[Lost]) -> str:
     skipped = sum(item.now is not None for item in blamed)
-    parts = [f"{_tests(len(blamed) - skipped)} no longer run"] * (skipped < len(blamed))
+    gone = len(blamed) - skipped
+    parts = [f"{_tests(gone)} no longer run{'s' * (gone == 1)}"] * bool(gone)
     parts += [f"{_tests(skipped)} skipped or expected to fail now"] * bool(skipped)
     return f"`{gate.run}` passed, but of the tests that ran on the base {' and '.join(parts)}"
 
