@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 
 from .agents.contract import AgentResult
-from .gates import Verdict
 from .journal import AttemptEnded
 from .outcome import Kind, Outcome
 from .report.printable import encodable, one_line
@@ -16,6 +15,7 @@ from .report.transcript import write_transcript
 from .run import Run
 from .settings.durations import format_duration
 from .tasks.task import Task
+from .verdicts import Verdict
 
 
 @dataclass
@@ -39,6 +39,16 @@ class Attempt:
     @property
     def stem(self) -> str:
         return f"attempt-{self.number}"
+
+    @property
+    def flaky(self) -> tuple[str, ...]:
+        """The names of its gates that were red at first and green when run again."""
+        return tuple(verdict.gate for verdict in self.verdicts if verdict.flaky and not verdict.cached)
+
+    def note_gates(self) -> None:
+        """Add what the gates had to say of their tests to the attempt's notes."""
+        said = [note for verdict in self.verdicts if not verdict.cached for note in verdict.notes]
+        self.notes += [note for note in said if note not in self.notes]
 
 
 def logs_of(run: Run, task: Task) -> Path:
@@ -99,6 +109,7 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
             cost_usd=agent.cost_usd,
             turns=agent.turns,
             session=agent.session,
+            flaky=this.flaky,
         )
     )
     run.events.write(
@@ -129,7 +140,15 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
         "notes": this.notes,
         "dropped": list(this.dropped),
         "gates": [
-            {"name": v.gate, "passed": v.passed, "seconds": v.seconds, "log": v.log} for v in this.verdicts
+            {
+                "name": v.gate,
+                "passed": v.passed,
+                "seconds": v.seconds,
+                "log": v.log,
+                "tests": v.tests,
+                "flaky": v.flaky,
+            }
+            for v in this.verdicts
         ],
     }
     text = msgspec.json.format(msgspec.json.encode(_encodable(document)), indent=2)

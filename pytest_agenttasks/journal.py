@@ -106,6 +106,7 @@ class AttemptEnded(Record, frozen=True, tag="attempt-ended"):
     cost_usd: float | None = None
     turns: int | None = None
     session: str | None = None
+    flaky: tuple[str, ...] = ()
 
 
 class Failed(Record, frozen=True, tag="failed"):

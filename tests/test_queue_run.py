@@ -445,3 +445,13 @@ def test_a_branch_that_git_cannot_move_is_said_and_the_result_kept(project: Proj
     assert result.properties["001-first"]["attempts"] == "1"
     lock.unlink()
     assert project.run().outcomes == {"001-first": "landed"}
+
+
+def test_a_flaky_gate_is_told(project: Project) -> None:
+    count = project.script.parent / "count"
+    project.configure(gate=f"echo >> {count}; test $(wc -l < {count}) != 2")
+    project.task("001-first")
+    result = project.run()
+    assert result.outcomes == {"001-first": "landed"}, result.output
+    assert result.properties["001-first"]["flaky"] == "tests"
+    assert "001-first: flaky, green when run again: gate `tests`" in result.output

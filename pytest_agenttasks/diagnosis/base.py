@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from .. import gates
-from ..gates import Verdict
+from .. import gates, verdicts
 from ..outcome import SetupError
 from ..report.printable import one_line, tail
 from ..run import Run
@@ -20,6 +19,7 @@ from ..trees.git import split
 from ..trees.repository import Repository
 from ..trees.survey import walk
 from ..trees.workspace import place
+from ..verdicts import Verdict
 from .finding import Finding, Findings, fail, ok, refused, warn
 
 DEBRIS = (
@@ -44,14 +44,14 @@ def gates_on(run: Run, tree: str, tip: str) -> Findings[bool]:
     """Every gate on the base, really run; whether all are green."""
     green, left = True, list(run.settings.gates)
     while left:
-        verdicts = gates.check(run, left, tree, tip, run.queue.logs, "doctor", trust=False)
-        gates.remember_times(run, left, verdicts)
-        for verdict in verdicts:
+        given = gates.check(run, left, tree, tip, run.queue.logs, "doctor", trust=False)
+        verdicts.note_times(run, [(gate, v.seconds) for gate, v in zip(left, given, strict=False)])
+        for verdict in given:
             green = green and verdict.passed
             yield _told(run, verdict)
-        if verdicts[-1].gate == "setup":
+        if given[-1].gate == "setup":
             break
-        left = left[len(verdicts) :]
+        left = left[len(given) :]
     return green
 
 

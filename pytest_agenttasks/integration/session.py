@@ -244,7 +244,11 @@ class QueueSession:
         """Record a task's last outcome, and move its file when it is given up. Raises SetupError when it cannot be."""
         run = self.run
         assert run is not None
-        self._row(self.progress[item.task.name])
+        progress = self.progress[item.task.name]
+        self._row(progress)
+        if flaky := dict.fromkeys(gate for this in progress.attempts for gate in this.flaky):
+            names = ", ".join(f"`{gate}`" for gate in flaky)
+            self.notes.append(f"{item.task.name}: flaky, green when run again: gate {names}")
         if isinstance(decision, Final) and decision.give_up:
             try:
                 note = give_up(run, item.task)
@@ -288,6 +292,8 @@ class QueueSession:
             found.append((f"attempt.{number}", printable(f"{outcome.kind}: {outcome.summary}")))
         if commit := progress.outcomes[-1].commit:
             found.append(("commit", commit))
+        if flaky := dict.fromkeys(gate for this in progress.attempts for gate in this.flaky):
+            found.append(("flaky", ", ".join(flaky)))
         if (cost := self._cost(progress)) is not None:
             found.append(("cost_usd", f"{cost:.4f}"))
         last = next((this for this in reversed(progress.attempts) if this.agent is not None), None)

@@ -28,14 +28,10 @@ NOT_YET: Mapping[Place, object] = {
 Remove an entry, and give the key its real default, to turn it on.
 """
 
-NOT_YET_IN_GATES: Mapping[str, object] = {"junit": None, "known_red": ()}
-"""The same for the keys of one gate."""
-
 
 def not_yet(place: Place) -> bool:
-    """Whether the key at `place`, of the settings or of a task's front matter, is one of a later version."""
-    in_gate = len(place) > 1 and isinstance(place[-2], int) and place[-1] in NOT_YET_IN_GATES
-    return in_gate or place in NOT_YET
+    """Whether the key at `place` is one of a later version."""
+    return place in NOT_YET
 
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -70,9 +66,6 @@ def gate_flaws(gates: Sequence[GateSettings], place: Place = ("gates",)) -> Iter
     names: set[str] = set()
     for position, gate in enumerate(gates):
         here = (*place, position)
-        for key, nothing in NOT_YET_IN_GATES.items():
-            if getattr(gate, key) != nothing:
-                yield _not_yet((*here, key))
         if gate.name.casefold() in names:
             yield flaw((*here, "name"), f"`{gate.name}` is used twice; each gate needs a name of its own")
         names.add(gate.name.casefold())
@@ -125,8 +118,10 @@ def _path(place: Place, path: str, *, top_is_fine: bool = False) -> Iterator[Fla
         yield flaw(place, f"`{path}` is inside `.git`, which belongs to git alone")
     elif not parts and not top_is_fine:
         yield flaw(place, f"`{path}` is the whole top folder; name a file or folder in it")
-    elif place[-1] == "file" and path.endswith("/"):
+    elif place[-1] in ("file", "junit") and path.endswith("/"):
         yield flaw(place, f"`{path}` names a folder; name a file")
+    elif place[-1] == "junit" and any("**" in part and part != "**" for part in parts):
+        yield flaw(place, f"`{path}`: `**` stands for folders, between slashes, such as `**/report.xml`")
 
 
 def _one_list_each(settings: Settings) -> Iterator[Flaw]:
