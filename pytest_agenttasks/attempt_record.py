@@ -31,6 +31,24 @@ class Attempt:
     verdicts: list[Verdict] = field(default_factory=list)
     tree: str | None = None
     dropped: tuple[str, ...] = ()
+    reviews: list[AgentResult] = field(default_factory=list)
+    """The sessions of its review gates, in order."""
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Of the agent's session and of all reviews; None: of none is known."""
+        known = [held.cost_usd for held in self._sessions if held.cost_usd is not None]
+        return sum(known) if known else None
+
+    @property
+    def turns(self) -> int | None:
+        """Of the agent's session and of all reviews; None: of none is known."""
+        known = [held.turns for held in self._sessions if held.turns is not None]
+        return sum(known) if known else None
+
+    @property
+    def _sessions(self) -> list[AgentResult]:
+        return [*([self.agent] if self.agent is not None else []), *self.reviews]
 
     @property
     def stem(self) -> str:
@@ -82,14 +100,14 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
             kind=outcome.kind,
             summary=one_line(outcome.summary),
             seconds=round(this.seconds, 3),
-            cost_usd=agent.cost_usd,
-            turns=agent.turns,
+            cost_usd=this.cost_usd,
+            turns=this.turns,
             session=agent.session,
         )
     )
     run.events.write(
         "attempt-ended", task=this.task.name, attempt=this.number, outcome=outcome.kind.value, summary=outcome.summary,
-        took=format_duration(this.seconds), cost_usd=agent.cost_usd, commit=outcome.commit,
+        took=format_duration(this.seconds), cost_usd=this.cost_usd, commit=outcome.commit,
     )  # fmt: skip
     folder = logs_of(run, this.task)
     stream = folder / f"{this.stem}.jsonl"
@@ -107,12 +125,23 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
         "gate": outcome.gate,
         "commit": outcome.commit,
         "seconds": round(this.seconds, 3),
-        "cost_usd": agent.cost_usd,
-        "turns": agent.turns,
+        "cost_usd": this.cost_usd,
+        "turns": this.turns,
         "session": agent.session,
         "denials": list(agent.denials),
         "notes": this.notes,
         "dropped": list(this.dropped),
+        "reviews": [
+            {
+                "session": held.session,
+                "model": held.model,
+                "cost_usd": held.cost_usd,
+                "turns": held.turns,
+                "answer": (held.details or {}).get("answer"),
+                "denials": list(held.denials),
+            }
+            for held in this.reviews
+        ],
         "gates": [
             {"name": v.gate, "passed": v.passed, "seconds": v.seconds, "log": v.log} for v in this.verdicts
         ],

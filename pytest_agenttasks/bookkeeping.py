@@ -58,8 +58,8 @@ def commit_message(run: Run, this: Attempt, gate_names: Sequence[str]) -> str:
     trailers = [f"Agent-Task: {task.name}", f"Agent-Attempt: {this.number}"]
     if agent is not None and agent.session:
         trailers.append(f"Agent-Session: {one_line(agent.session)}")
-    if agent is not None and agent.cost_usd is not None:
-        trailers.append(f"Agent-Cost-USD: {agent.cost_usd:.4f}")
+    if this.cost_usd is not None:
+        trailers.append(f"Agent-Cost-USD: {this.cost_usd:.4f}")
     trailers.append(f"Agent-Gates: {', '.join(gate_names)}")
     return message.rstrip("\n") + "\n\n" + "\n".join(trailers) + "\n"
 

@@ -46,6 +46,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     missing: bool = False
 
 
+def shell(gates: Sequence[GateSettings]) -> list[GateSettings]:
+    """Those that are shell lines. A review is none: what it says is of one change, and never of a tree."""
+    return [gate for gate in gates if gate.run]
+
+
 def check(
     run: Run,
     gates: Sequence[GateSettings],
@@ -58,8 +63,10 @@ def check(
 ) -> list[Verdict]:
     """Run `gates` in order on `tree`, up to the first that is red; none where the verdicts of all are known.
 
+    Reviews among them are passed over (`review_gate.check` holds them).
     `trust` False: past the cache. Each gate's output goes to `logs/STEM.gate-NAME.log`.
     """
+    gates = shell(gates)
     keys = [_key(run, gate, tree) for gate in gates]
     known = [_recall(run, key) for key in keys] if trust else []
     if known and all(verdict and not verdict.inherited for verdict in known):
@@ -97,6 +104,7 @@ def _red_setup(failed: SetupFailed, tree: str, log: Path) -> Verdict:
 
 def green_base(run: Run, gates: Sequence[GateSettings], tree: str, head: str) -> Verdict | None:
     """The first gate that is red on the base, None when all are green (an inherited verdict counts here)."""
+    gates = shell(gates)
     if all(_recall(run, _key(run, gate, tree)) for gate in gates):
         return None
     verdicts = check(run, gates, tree, head, run.queue.logs, "base")
@@ -108,7 +116,7 @@ def green_base(run: Run, gates: Sequence[GateSettings], tree: str, head: str) ->
 
 def inherit(run: Run, gates: Sequence[GateSettings], tree: str, bookkept: str) -> None:
     """A bookkeeping commit touches queue and memory only: its tree is as green as the one below."""
-    for gate in gates:
+    for gate in shell(gates):
         verdict = _recall(run, _key(run, gate, tree))
         key = _key(run, gate, bookkept)
         if verdict and not _recall(run, key):

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from .. import gates
 from ..outcome import SetupError
 from ..preflight import run_lock
 from ..report.printable import one_line
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     repository, queue = open_place(args.queue)
     file = repository.top / settings_module.FILE_NAME
     settings = settings_module.load(file)
-    if not settings.gates:
+    if not gates.shell(settings.gates):
         raise SetupError(
             f"{file}: no gate, so nothing can be verified; `agenttasks init` writes the gates it finds"
         )
