@@ -9,7 +9,7 @@ import msgspec
 
 from .agents.contract import AgentResult
 from .gates import Verdict
-from .report.printable import one_line, printable
+from .report.printable import one_line, printable, tail
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -74,6 +74,6 @@ def to_verdict(gate: str, tree: str, answer: Answer, seconds: float, log: str) -
         passed=answer.approved,
         seconds=seconds,
         reason="" if answer.approved else f"the review refused the change: {one_line(first)}",
-        evidence="\n".join(lines),
+        evidence=tail("\n".join(lines).encode()),
         log=log,
     )

@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.claude_api import Refusal, Say, ScriptedApi, Use, usage_limit
+from tests.claude_api import Refusal, Say, ScriptedApi, Silence, Use, usage_limit
+from tests.living import until
 from tests.queue_runs import GREEN, Project, Result
 from tests.user_repository import UserRepository
 
@@ -211,3 +213,25 @@ def test_a_reviewer_can_only_read_and_only_what_is_reviewed(
         "Grep",
         "StructuredOutput",
     }
+
+
+def test_a_run_that_is_killed_in_a_review_goes_on_with_the_review(
+    reviewed: Project, claude_api: ScriptedApi
+) -> None:
+    claude_api.add([Silence()], [APPROVAL])
+    reviewed.task("001-first")
+    process = reviewed.start()
+    try:
+        until(lambda: bool(claude_api.requests))
+        reviewers = [
+            p for p in psutil.Process(process.pid).children(recursive=True) if "--json-schema" in p.cmdline()
+        ]
+    finally:
+        process.kill()
+        process.communicate()
+    assert reviewers
+    result = reviewed.run()
+    assert result.outcomes == {"001-first": "landed"}, result.output
+    assert reviewed.repository.read("src/a.txt") == "a\nattempt 1\n"
+    assert "attempt-2.prompt.md" not in logs(reviewed)
+    assert psutil.wait_procs(reviewers, timeout=10)[1] == []

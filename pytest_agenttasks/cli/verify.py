@@ -52,6 +52,9 @@ def run(args: argparse.Namespace) -> int:
                     print(_line(finding), flush=True)
         finally:
             opened.close()
+    held = [gate.name for gate in settings.gates if gate.agent]
+    if held and not args.json:
+        print(f"not repeated: {', '.join(held)} (reviews are held once, before a commit lands)")
     return _conclude(findings, args.json)
 
 
