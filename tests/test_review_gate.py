@@ -203,6 +203,17 @@ def test_the_same_change_to_another_text_of_the_task_is_reviewed_again(
     assert "- and more" in reviewer.prompt(2)
 
 
+def test_another_change_for_the_same_task_is_reviewed_again(
+    repository: UserRepository, reviewer: FakeReviewer
+) -> None:
+    with opened(repository, gates=[TESTS, reviewer.gate]) as run:
+        in_the_way(run, repository)
+        repository.commit("another", **{"src/a.txt": "changed\n"})
+        assert kind(again(run)) is Kind.LANDED
+    assert reviewer.sessions == 2
+    assert repository.read("src/a.txt") == "changed\nattempt 2\n"
+
+
 def test_another_reviewer_reviews_again(repository: UserRepository, reviewer: FakeReviewer) -> None:
     with opened(repository, gates=[TESTS, reviewer.gate]) as run:
         in_the_way(run, repository)
