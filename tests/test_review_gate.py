@@ -242,6 +242,14 @@ def test_a_task_may_ask_for_a_review_of_its_own(repository: UserRepository, revi
     assert reviewer.sessions == 1
 
 
+def test_that_nothing_is_to_be_changed_is_reviewed_too(
+    repository: UserRepository, reviewer: FakeReviewer
+) -> None:
+    with opened(repository, lambda workspace: None, gates=[TESTS, reviewer.gate]) as run:
+        assert kind(attempt_task(run, front="allow_no_change: true")) is Kind.LANDED
+    assert "the session found nothing to change" in reviewer.prompt()
+
+
 def test_a_review_alone_verifies_nothing(repository: UserRepository, reviewer: FakeReviewer) -> None:
     with (
         opened(repository, gates=[reviewer.gate]) as run,
