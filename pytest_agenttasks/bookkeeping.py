@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import gates
+from .attempt_record import session_id, total_cost
 from .base import memory_of
 from .journal import Failed, Landed, Passed, Released
 from .landing import BranchMoved, InTheWay, advance
@@ -50,17 +51,17 @@ def task_move(run: Run, tree: str, task: Task, folder: str, name: str | None = N
 
 def commit_message(run: Run, this: Attempt, gate_names: Sequence[str]) -> str:
     """Subject, the task's title, and the trailers that say where the commit comes from."""
-    task, agent = this.task, this.agent
+    task = this.task
     kind = task.front.type or run.settings.commit.type
     own = f"{kind}: complete {task.name} (automated agent run)\n\n{one_line(task.title)}\n"
     message = run.extensions.commit_message(task, own) or own
     if not run.settings.commit.trailers:
         return message
     trailers = [f"Agent-Task: {task.name}", f"Agent-Attempt: {this.number}"]
-    if agent is not None and agent.session:
-        trailers.append(f"Agent-Session: {one_line(agent.session)}")
-    if agent is not None and agent.cost_usd is not None:
-        trailers.append(f"Agent-Cost-USD: {agent.cost_usd:.4f}")
+    if session := session_id(run, this):
+        trailers.append(f"Agent-Session: {one_line(session)}")
+    if (cost := total_cost(run, this)) is not None:
+        trailers.append(f"Agent-Cost-USD: {cost:.4f}")
     trailers.append(f"Agent-Gates: {', '.join(gate_names)}")
     return message.rstrip("\n") + "\n\n" + "\n".join(trailers) + "\n"
 

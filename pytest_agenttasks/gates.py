@@ -23,6 +23,11 @@ from .trees.git import split
 from .verdicts import Verdict
 
 
+def shell(gates: Sequence[GateSettings]) -> list[GateSettings]:
+    """Those that are shell lines. A review is none: what it says is of one change, and never of a tree."""
+    return [gate for gate in gates if gate.run]
+
+
 def check(
     run: Run,
     gates: Sequence[GateSettings],
@@ -37,11 +42,13 @@ def check(
 ) -> list[Verdict]:
     """Run `gates` in order on `tree`, up to the first that is red; none where the verdicts of all are known.
 
+    Reviews among them are passed over (`review_gate.check` holds them).
     `trust` False: past the cache. `base` is the tree whose tests must still run, None for no such comparison.
     With a `second_chance` each gate that is red is run once more, with those before it, in a place made afresh;
     green then it counts as passed, and as flaky. Each gate's output goes to `logs/STEM.gate-NAME.log`, that of
     such a repetition to `.gate-NAME.rerun.log`.
     """
+    gates = shell(gates)
     keys = [verdicts.key(run, gate, tree) for gate in gates]
     known = [verdicts.recall(run, key) for key in keys] if trust else []
     kept = [verdict for verdict in known if verdict and not verdict.inherited]
@@ -119,6 +126,7 @@ def _red_setup(failed: SetupFailed, tree: str, log: Path) -> Verdict:
 
 def green_base(run: Run, gates: Sequence[GateSettings], tree: str, head: str) -> Verdict | None:
     """The first gate that is red on the base, None when all are green (an inherited verdict counts here)."""
+    gates = shell(gates)
     if all(verdicts.recall(run, verdicts.key(run, gate, tree)) for gate in gates):
         verdicts.note_branch(run, gates, tree)
         return None
@@ -132,7 +140,7 @@ def green_base(run: Run, gates: Sequence[GateSettings], tree: str, head: str) ->
 
 def inherit(run: Run, gates: Sequence[GateSettings], tree: str, bookkept: str) -> None:
     """A bookkeeping commit touches queue and memory only: its tree is as green as the one below."""
-    for gate in gates:
+    for gate in shell(gates):
         below = verdicts.key(run, gate, tree)
         verdict = verdicts.recall(run, below)
         key = verdicts.key(run, gate, bookkept)

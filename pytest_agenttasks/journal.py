@@ -53,7 +53,8 @@ class AttemptStored(Record, frozen=True, tag="attempt-stored"):
 
 
 class Passed(Record, frozen=True, tag="passed"):
-    """The gates passed: `commit` is the task's, `new` the tip it brings (bookkeeping on top), `old` where it goes."""
+    """The gates passed, those that are shell lines: `commit` is the task's, `new` the tip it brings (bookkeeping on
+    top), `old` where it goes. Reviews come after this record, and what is resumed from it goes through them again."""
 
     task: str
     attempt: int

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from . import gates, landing
+from . import gates, landing, review_session
 from .agents.registry import preflight as agent_preflight
 from .agents.registry import unknown
 from .base import memory_of, rules_of
@@ -82,9 +82,9 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     refuse_unusable(run.repository)
     refuse_dirty(run.repository, run.queue.relative if run.queue.tracked else None)
     _refuse_full_disk(run)
-    if not run.settings.gates:
+    if not gates.shell(run.settings.gates):
         raise SetupError(
-            f"{run.settings_file}: no gate: nothing would be verified; `agenttasks init` writes the gates it finds, or add "
+            f"{run.settings_file}: no gate with `run`: nothing is verified; `agenttasks init` writes the gates it finds, or add "
             "e.g.\n  gates:\n    - {name: tests, run: npm test}"
         )
     tip = run.repository.tip()
@@ -92,6 +92,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     recipe_checks.refuse_unusable(run.provider, tree)
     rules_of(run.settings, run.queue, memory_of(run.shadow, tree, run.settings.memory.file))
     _check_agent(run, say)
+    for line in review_session.preflight(run):
+        say(line)
     ensure_folders(run.queue)
     if committed := commit_queue(run):
         say(f"committed the queue's new and edited files as {committed[:10]}")

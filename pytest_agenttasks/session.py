@@ -88,7 +88,7 @@ def hold_session(
         max_turns=front.max_turns or settings.max_turns,
         model=front.model or settings.model,
         budget_usd=front.budget_usd or settings.budget_usd,
-        execute=_executor(run, where, variables, limit),
+        execute=executor(run, where, variables, limit),
         progress=lambda progress: run.progress(this.task.name, progress),
         guard=rules_file,
     )
@@ -104,7 +104,9 @@ def hold_session(
     return result
 
 
-def _executor(run: Run, where: Place, variables: Mapping[str, str], limit: float) -> Execute:
+def executor(run: Run, where: Place, variables: Mapping[str, str], limit: float) -> Execute:
+    """How programs of a session are run in `where`: supervised, journaled, for at most `limit` seconds."""
+
     def started(pid: int, when: float) -> None:
         run.journal.write(ProgramStarted(pid=pid, started=when))
 

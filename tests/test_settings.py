@@ -134,15 +134,15 @@ def test_the_command_line_reaches_into_emptied_sections(read: Read) -> None:
             '`protected`: expected a list of texts, such as [a, b], got the text "src/"; write [src/]',
         ),
         ("protected: ['']", "`protected[0]`: expected text that is not empty, got the text"),
-        ("gates: [{run: x}]", "`gates[0].name`: is missing; every entry needs `name` and `run`"),
+        ("gates: [{run: x}]", "`gates[0].name`: is missing; every entry needs `name`"),
         (
             "gates: {name: x, run: y}",
-            "`gates`: expected a list of entries, each with name, run, got keys and values",
+            "`gates`: expected a list of entries, each with name, got keys and values",
         ),
         ("gates: [{name: a b, run: x}]", "`gates[0].name`: expected a name of at most 40 letters"),
         (
             "gates: [lint]",
-            "`gates[0]`: expected keys and values (name, run, timeout, cwd, env, env_pass), got",
+            "`gates[0]`: expected keys and values (name, run, agent, timeout, cwd, junit, env, env_pass, known_red, command,",
         ),
         (
             "retry_delay: 5x",

@@ -59,6 +59,26 @@ def test_paths_stay_inside_the_repository(read: Read, key: str, path: str, said:
     assert f"`{key}[1]`: `{path}` {said}" in message(read, text)
 
 
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ("name: a", "`gates[1].run`: is missing; a gate needs `run`, a shell line, or `agent: claude`"),
+        ("name: a, run: x, agent: claude", "`gates[1].agent`: a gate has either `run` or `agent`"),
+        ("name: a, agent: command", "`gates[1].agent`: expected claude (a review needs a read-only session"),
+        ("name: a, agent: claude, cwd: x", "`gates[1].cwd`: belongs to gates with `run`"),
+        ("name: a, agent: claude, env: {A: b}", "`gates[1].env`: belongs to gates with `run`"),
+        ("name: a, run: x, model: y", "`gates[1].model`: belongs to gates with `agent`"),
+        ("name: a, run: x, instructions: y", "`gates[1].instructions`: belongs to gates with `agent`"),
+        ("name: a, agent: claude, timeout: 0", "`gates[1].timeout`: expected a duration"),
+        ("name: TESTS, agent: claude", "`gates[1].name`: `TESTS` is used twice"),
+    ],
+)
+def test_a_gate_is_a_shell_line_or_a_review(read: Read, gate: str, said: str) -> None:
+    text = f"gates:\n- {{name: tests, run: x}}\n- {{{gate}}}\n"
+    assert message(read, text).startswith("agenttasks.yaml:3: ")
+    assert said in message(read, text)
+
+
 def test_a_gates_folder_and_the_memory_file_stay_inside_too(read: Read) -> None:
     assert "`gates[0].cwd`: `../x` leaves" in message(read, "gates: [{name: a, run: x, cwd: ../x}]")
     assert "`memory.file`: `../x` leaves" in message(read, "memory: {file: ../x}")

@@ -26,6 +26,15 @@ def steps(text: str) -> list[str]:
     return [line.strip() for line in text.partition("\n\n")[2].splitlines()[1:]]
 
 
+def test_reviews_are_counted_apart_from_the_attempts_sessions() -> None:
+    rows = [
+        Row("a", Kind.LANDED, 2, 1.0, 0.5, "c" * 40, "", reviews=1),
+        Row("b", Kind.LANDED, 1, 1.0, 0.5, "d" * 40, ""),
+    ]
+    assert "3 sessions, 1 review, $1.00" in table(rows, 100)
+    assert "review" not in table(rows[1:], 100)
+
+
 def test_the_table_says_what_became_of_each_task() -> None:
     assert table([LANDED, RED, BLOCKED], 100) == (
         "task      outcome  attempts     time   cost  commit or reason\n"

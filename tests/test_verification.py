@@ -27,6 +27,15 @@ def test_honest_history_is_verified(landed: Project, capsys: pytest.CaptureFixtu
     assert "0 out of scope, 0 red" in told
 
 
+def test_reviews_are_not_repeated_and_that_is_said(
+    landed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gates = "gates: [{name: tests, run: 'true'}, {name: review, agent: claude, command: /nowhere}]\n"
+    landed.repository.commit("review", **{"agenttasks.yaml": gates})
+    assert main(["verify"]) == 0
+    assert "not repeated: review" in capsys.readouterr().out
+
+
 def test_a_commit_out_of_scope_is_found(landed: Project, capsys: pytest.CaptureFixture[str]) -> None:
     pending = landed.task("003-forged")
     landed.repository.commit("queue")

@@ -64,6 +64,8 @@ class Result:
     denied: int = 0
     reason: str = ""
     usage: Mapping[str, int] | None = None
+    answer: object = None
+    """What the session answered by `--json-schema`, as the CLI took it; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +242,7 @@ def _ended(stream: Stream, event: Mapping[str, Any]) -> Stream:
         denied=len(_list(event, "permission_denials")),
         reason=_text(event, "terminal_reason", 100),
         usage={key: count for key in _USAGE if (count := _integer(usage, key)) is not None},
+        answer=event.get("structured_output"),
     )
     cost = _number(event, "total_cost_usd")
     return replace(

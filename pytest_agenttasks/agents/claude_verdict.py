@@ -184,6 +184,8 @@ def _details(stream: Stream) -> dict[str, Any]:
     }
     if result is not None:
         details |= {"subtype": result.subtype, "reason": result.reason, "usage": dict(result.usage or {})}
+        if result.answer is not None:
+            details["answer"] = result.answer
     return details
 
 

@@ -216,9 +216,8 @@ class QueueSession:
         return float(typed) if typed else None
 
     def _count(self, this: Attempt) -> None:
-        if this.agent is not None:
-            self.used.sessions += 1
-            self.used.spent += this.agent.cost_usd or 0.0
+        self.used.sessions += (this.agent is not None) + len(this.reviews)
+        self.used.spent += this.cost_usd or 0.0
         if this.outcome is not None and this.outcome.landed:
             self.used.landed += 1
 
@@ -271,14 +270,11 @@ class QueueSession:
             outcome.summary,
             without_session=sum(this.agent is None for this in progress.attempts),
             denials=sum(this.denials for this in progress.attempts),
+            reviews=sum(len(this.reviews) for this in progress.attempts),
         )
 
     def _cost(self, progress: Progress) -> float | None:
-        costs = [
-            this.agent.cost_usd
-            for this in progress.attempts
-            if this.agent and this.agent.cost_usd is not None
-        ]
+        costs = [this.cost_usd for this in progress.attempts if this.cost_usd is not None]
         return sum(costs) if costs else None
 
     def properties(self, item: TaskItem) -> list[tuple[str, object]]:
@@ -298,12 +294,14 @@ class QueueSession:
             found.append(("cost_usd", f"{cost:.4f}"))
         last = next((this for this in reversed(progress.attempts) if this.agent is not None), None)
         if last is not None and last.agent is not None:
-            if last.agent.turns is not None:
-                found.append(("turns", str(last.agent.turns)))
+            if last.turns is not None:
+                found.append(("turns", str(last.turns)))
             if last.agent.session:
                 found.append(("session", printable(last.agent.session)))
         denials = sum(this.denials for this in progress.attempts)
         if denials or (last is not None and last.agent is not None and last.agent.session):
             found.append(("denials", str(denials)))
+        for review in (review for this in progress.attempts for review in this.reviews if review.session):
+            found.append(("review_session", printable(review.session or "")))
         found.append(("log", printable(str(self.queue.logs / item.task.name))))
         return found

@@ -34,6 +34,10 @@ def not_yet(place: Place) -> bool:
     return place in NOT_YET
 
 
+SHELL_KEYS = ("cwd", "junit", "env", "env_pass", "known_red")
+REVIEW_KEYS = ("command", "model", "max_turns", "budget_usd", "instructions")
+"""What only a gate with `run` may have, and only one with `agent`; each is empty where it was not given."""
+
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENV_GLOB = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*\*?|\*)")
 _OWN_PREFIX = "AGENTTASKS_"
@@ -66,6 +70,7 @@ def gate_flaws(gates: Sequence[GateSettings], place: Place = ("gates",)) -> Iter
     names: set[str] = set()
     for position, gate in enumerate(gates):
         here = (*place, position)
+        yield from _sort_flaws(gate, here)
         if gate.name.casefold() in names:
             yield flaw((*here, "name"), f"`{gate.name}` is used twice; each gate needs a name of its own")
         names.add(gate.name.casefold())
@@ -75,6 +80,23 @@ def gate_flaws(gates: Sequence[GateSettings], place: Place = ("gates",)) -> Iter
             path = getattr(gate, key)
             if path is not None:
                 yield from _path((*here, key), path, top_is_fine=key == "cwd")
+
+
+def _sort_flaws(gate: GateSettings, here: Place) -> Iterator[Flaw]:
+    """A gate is a shell line or a review, with the keys of that one only."""
+    if gate.run and gate.agent:
+        yield flaw((*here, "agent"), "a gate has either `run` or `agent`; make two gates of it")
+        return
+    if not gate.run and not gate.agent:
+        yield flaw(
+            (*here, "run"), "is missing; a gate needs `run`, a shell line, or `agent: claude`, a review"
+        )
+        return
+    others = SHELL_KEYS if gate.agent else REVIEW_KEYS
+    for key in others:
+        if getattr(gate, key):
+            kind, other = ("a review", "run") if gate.agent else ("a shell line", "agent")
+            yield flaw((*here, key), f"belongs to gates with `{other}`; this one is {kind}: remove it")
 
 
 def _not_yet(place: Place) -> Flaw:

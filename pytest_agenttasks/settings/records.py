@@ -98,11 +98,25 @@ class AgentSettings(Record, frozen=True, kw_only=True):
 
 
 class GateSettings(Record, frozen=True, kw_only=True):
-    """One gate: a shell line that must end with exit status 0 before a task lands."""
+    """One gate: either a shell line (`run`) that must end with exit status 0 before a task lands, or an `agent`
+    that reviews the change. `checks.gate_flaws` sees to it that it is one of both, with the keys of that one.
+    """
 
     name: Annotated[GateName, _says("What the gate is called in reports")]
-    run: Annotated[Text, _says("A shell line; exit status 0 means green")]
-    timeout: Annotated[Seconds | None, _says("null: max(10m, 5 x its time on the base)")] = None
+    run: Annotated[Text, _says("A shell line; exit status 0 means green")] = ""
+    agent: Annotated[
+        Annotated[
+            Literal["claude"],
+            Meta(extra={"words": "claude (a review needs a read-only session and an answer by a schema)"}),
+        ]
+        | None,
+        _says(
+            "Instead of `run`, claude: a fresh read-only session reviews the change, after all other gates"
+        ),
+    ] = None
+    timeout: Annotated[Seconds | None, _says("null: max(10m, 5 x its time on the base); of a review 15m")] = (
+        None
+    )
     cwd: Annotated[Text | None, _says("Where to run, relative to the top folder; null: the top folder")] = (
         None
     )
@@ -114,6 +128,20 @@ class GateSettings(Record, frozen=True, kw_only=True):
         Texts, _says("Secret-looking variables that the gate may inherit; a trailing * stands for any ending")
     ] = ()
     known_red: Annotated[Texts, _says("Tests that are red on the base and may stay so")] = ()
+    command: Annotated[
+        Text | Annotated[Texts, Meta(min_length=1)] | None,
+        _says(
+            "Of a review: the program to start; null: `agent.command` where that agent is claude, else claude"
+        ),
+    ] = None
+    model: Annotated[
+        Text | None, _says("Of a review: the model; null: `agent.model` where that agent is claude")
+    ] = None
+    max_turns: Annotated[Count | None, _says("Of a review: turns that it may take; null: 40")] = None
+    budget_usd: Annotated[Usd | None, _says("Of a review: most that it may cost; null: no limit")] = None
+    instructions: Annotated[
+        Text | None, _says("Of a review: what this project's reviewer is to look at besides the usual")
+    ] = None
 
 
 class WorkspaceSettings(Record, frozen=True, kw_only=True):
@@ -248,6 +276,12 @@ def schema() -> dict[str, Any]:
         for field in msgspec.structs.fields(kind):
             if isinstance(field.default_factory, partial) and field.default_factory.func is Seconds:
                 properties[field.encode_name]["default"] = short_duration(field.default_factory())
+    gate = document["$defs"][GateSettings.__name__]
+    gate["oneOf"] = [
+        {"required": ["run"]},
+        {"required": ["agent"], "properties": {"agent": {"type": "string"}}},
+    ]
+    del gate["properties"]["run"]["default"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": FILE_NAME, **document}
 
 

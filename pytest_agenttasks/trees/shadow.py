@@ -188,6 +188,14 @@ def patch(shadow: Shadow, old: str, new: str) -> bytes:
     )  # fmt: skip
 
 
+def readable_patch(shadow: Shadow, old: str, new: str) -> bytes:
+    """The difference for people: of binary files it says only that they differ."""
+    return shadow.git(
+        "diff-tree", "-r", "-p", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--no-commit-id",
+        "--src-prefix=a/", "--dst-prefix=b/", old, new,
+    )  # fmt: skip
+
+
 def write_blob(shadow: Shadow, data: bytes) -> str:
     return shadow.write("blob", data)
 
