@@ -20,7 +20,10 @@ from .tasks.task import Task
 
 @dataclass
 class Attempt:
-    """What is known of one attempt so far; `outcome` is set when it is over. Times in seconds, money in USD."""
+    """What is known of one attempt so far; `outcome` is set when it is over. Times in seconds, money in USD.
+
+    `guarded`: what the canary said of its scope (yes, no, n/a, unknown), None where it was not asked.
+    """
 
     task: Task
     number: int
@@ -31,6 +34,7 @@ class Attempt:
     verdicts: list[Verdict] = field(default_factory=list)
     tree: str | None = None
     dropped: tuple[str, ...] = ()
+    guarded: str | None = None
 
     @property
     def stem(self) -> str:
@@ -113,6 +117,7 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
         "denials": list(agent.denials),
         "notes": this.notes,
         "dropped": list(this.dropped),
+        "guarded": this.guarded,
         "gates": [
             {"name": v.gate, "passed": v.passed, "seconds": v.seconds, "log": v.log} for v in this.verdicts
         ],

@@ -239,6 +239,11 @@ def _key(run: Run, gate: GateSettings, tree: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
+def identities(run: Run, gates: Sequence[GateSettings], tree: str) -> list[str]:
+    """For each gate what its verdict on `tree` depends on, as a digest."""
+    return [_key(run, gate, tree) for gate in gates]
+
+
 @cache
 def _interpreters(line: str, path: str) -> str:
     """Identifies the programs that a shell line names, and the usual interpreters below them."""

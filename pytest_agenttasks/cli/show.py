@@ -77,6 +77,8 @@ def line(attempt: dict[str, Any]) -> str:
         parts.append(format_duration(attempt["seconds"]))
     if isinstance(attempt.get("cost_usd"), int | float):
         parts.append(f"${attempt['cost_usd']:.2f}")
+    if attempt.get("guarded") == "no":
+        parts.append("unguarded")
     return one_line(f"{', '.join(parts)}: {attempt['summary']}", 300)
 
 

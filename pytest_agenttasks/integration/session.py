@@ -263,7 +263,13 @@ class QueueSession:
             self._cost(progress),
             outcome.commit,
             outcome.summary,
+            guarded=self._guarded(progress),
         )
+
+    def _guarded(self, progress: Progress) -> str | None:
+        """What the canary said of the task last; None: not asked, or not known."""
+        said = [this.guarded for this in progress.attempts if this.guarded not in (None, "unknown")]
+        return said[-1] if said else None
 
     def _cost(self, progress: Progress) -> float | None:
         costs = [
@@ -286,6 +292,8 @@ class QueueSession:
             found.append(("commit", commit))
         if (cost := self._cost(progress)) is not None:
             found.append(("cost_usd", f"{cost:.4f}"))
+        if guarded := self._guarded(progress):
+            found.append(("guarded", guarded))
         last = next((this for this in reversed(progress.attempts) if this.agent is not None), None)
         if last is not None and last.agent is not None:
             if last.agent.turns is not None:

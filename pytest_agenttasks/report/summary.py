@@ -28,7 +28,8 @@ _WAITING = tuple(kind for kind in Kind if kind not in (*_FAILED, Kind.LANDED, Ki
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of one task in this run; `cost_usd` None: unknown, or no session was held."""
+    """What became of one task in this run; `cost_usd` None: unknown, or no session was held; `guarded` is
+    what the canary said of the files in its scope (yes, no, n/a), None where it was not asked."""
 
     task: str
     kind: Kind
@@ -37,6 +38,7 @@ class Row:
     cost_usd: float | None
     commit: str | None
     summary: str
+    guarded: str | None = None
 
 
 def table(rows: Sequence[Row], width: int) -> str:
@@ -50,7 +52,16 @@ def table(rows: Sequence[Row], width: int) -> str:
     widths = [name_room, *fixed, room - name_room]
     lines = [_table_line(line, widths) for line in cells]
     totals = textwrap.wrap(_totals(rows), max(width, 60), subsequent_indent="  ")
-    return "\n".join([*lines, "", *totals, *_next_steps(rows)])
+    return "\n".join([*lines, "", *totals, *_unguarded(rows, width), *_next_steps(rows)])
+
+
+def _unguarded(rows: Sequence[Row], width: int) -> list[str]:
+    names = [one_line(row.task) for row in rows if row.kind is Kind.LANDED and row.guarded == "no"]
+    if not names:
+        return []
+    more = f" and {len(names) - _NAMES_TOLD} more" if len(names) > _NAMES_TOLD else ""
+    text = f"unguarded, so worth a look: {', '.join(names[:_NAMES_TOLD])}{more} (no gate was red with the files in scope broken)"
+    return textwrap.wrap(text, max(width, 60), subsequent_indent="  ", break_on_hyphens=False)
 
 
 def explain(outcome: Outcome, task_name: str) -> str:
