@@ -58,6 +58,13 @@ def test_the_product_is_broken_and_what_decides_how_gates_run_is_not() -> None:
     ) == ["src/app.py", "src/data.json", "web/index.js", "billing/tax.py", "generated/api.py", "bin/tool"]  # fmt: skip
 
 
+def test_the_memory_file_stays_whatever_its_name_is() -> None:
+    rules = Rules(memory_file="notes/Memory.txt")
+    assert product("notes/Memory.txt", "notes/memory.txt", "notes/other.txt", rules=rules) == [
+        "notes/other.txt"
+    ]
+
+
 def test_tests_are_broken_where_there_is_nothing_else() -> None:
     assert product("tests/test_app.py", "README.md") == ["tests/test_app.py"]
     assert product("README.md", "package.json") == []

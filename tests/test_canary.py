@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -15,7 +17,9 @@ from pytest_agenttasks.cli import main
 from pytest_agenttasks.journal import Journal
 from pytest_agenttasks.outcome import Kind, SetupError
 from pytest_agenttasks.run import Run
+from pytest_agenttasks.trees.dependencies import STAMP
 from pytest_agenttasks.trees.replacement import files_of, replaced
+from pytest_agenttasks.trees.workspace import place
 from tests.opened import attempt_task, events, opened
 from tests.queue_runs import Project, Result
 from tests.user_repository import UserRepository, make_repository
@@ -197,6 +201,54 @@ def test_a_set_up_that_takes_part_stays_whole(repository: UserRepository, tmp_pa
     assert (tmp_path / "count").read_text() == "\n"
 
 
+def test_set_up_that_is_due_runs_on_whole_files(repository: UserRepository) -> None:
+    repository.write(".gitignore", "made\n")
+    with opened(
+        repository,
+        gates=[named_tests("cmp made src/b.txt")],
+        canary="warn",
+        workspace={"setup": "cp src/b.txt made"},
+    ) as run:
+        preflight.check(run, lambda line: None)
+        (place(run.shadow, "gate", 0).root / STAMP).unlink()
+        assert everything(run).guarded == "yes"
+
+
+def test_where_there_is_nothing_to_break_nothing_is_asked(tmp_path: Path) -> None:
+    made = make_repository(tmp_path / "project")
+    made.write("README.md", "# Words\n")
+    made.write("tasks/pending/.gitkeep", "")
+    made.commit("first")
+    with opened(made, gates=[named_tests("true")], canary="strict") as run:
+        answer = canary.at_start(run)
+        assert answer is not None
+        assert answer.guarded == "n/a"
+        assert "gate-started" not in events(run)
+
+
+def test_a_stop_while_the_canary_asks_costs_nothing(project: Project, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "asked")
+    a_alone = f'test -z "$(grep -x b src/b.txt)" || {{ echo > {tmp_path}/asked; exec sleep 600; }}'
+    project.configure(gate=f"{LOADS_A} || {{ {a_alone}; false; }}", canary="warn")
+    project.agent("touch ../spent; echo x >> src/a.txt")
+    project.task("001-first")
+    run = project.start()
+    try:
+        (tmp_path / "asked").read_text()
+        run.send_signal(signal.SIGINT)
+        output, _ = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    result = project.result(run.returncode, output)
+    assert result.status == 2, output
+    assert result.outcomes == {"001-first": "interrupted"}
+    assert project.where("001-first") == ["pending"]
+    assert not (tmp_path / "spent").exists()
+    project.configure(gate=LOADS_A, canary="warn")
+    assert project.run().properties["001-first"]["attempts"] == "1"
+    assert project.where("001-first") == ["done"]
+
+
 def test_the_checkout_that_a_gate_sees_is_clean(repository: UserRepository) -> None:
     line = 'test -z "$(git status --porcelain)"'
     with opened(repository, gates=[named_tests(line)], canary="warn") as run:
@@ -205,7 +257,7 @@ def test_the_checkout_that_a_gate_sees_is_clean(repository: UserRepository) -> N
 
 def test_a_gate_that_hangs_on_broken_files_is_red(repository: UserRepository) -> None:
     with opened(
-        repository, gates=[named_tests(f"{LOADS_A} || exec sleep 600", timeout=1)], canary="warn"
+        repository, gates=[named_tests(f"{LOADS_A} || exec sleep 600", timeout=3)], canary="warn"
     ) as run:
         assert everything(run).guarded == "yes"
 
