@@ -161,8 +161,8 @@ def _ask(
         return Answer(guarded="unknown", why=f"gate `{red.gate}` is red with nothing broken", log=red.log)
     index = run.shadow.git_dir / f"canary-{run.worker}.index"
     tree = replaced(run.shadow, base.tree, [(file, broken(file.name)) for file in files], index)
-    verdicts = _verdicts(run, base, tree, logs, stem)
-    last = verdicts[-1]
+    said = _verdicts(run, base, tree, logs, stem)
+    last = said[-1]
     answer = Answer(guarded="no", why="no gate is red", log=last.log, broken=names, count=len(files))
     if not last.passed:
         silent = last.missing or last.gate not in [gate.name for gate in run.settings.gates]

@@ -115,6 +115,11 @@ def inherit(run: Run, gates: Sequence[GateSettings], tree: str, bookkept: str) -
             _remember(run, key, msgspec.structs.replace(verdict, tree=bookkept, inherited=True))
 
 
+def identities(run: Run, gates: Sequence[GateSettings], tree: str) -> list[str]:
+    """For each gate what its verdict on `tree` depends on, as a digest."""
+    return [_key(run, gate, tree) for gate in gates]
+
+
 def refuse_red(
     run: Run, gates: Sequence[GateSettings], red: Verdict, base: str, logs: Path, stem: str
 ) -> Outcome:
@@ -237,11 +242,6 @@ def _key(run: Run, gate: GateSettings, tree: str) -> str:
         _interpreters(gate.run, os.environ.get("PATH", "")),
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def identities(run: Run, gates: Sequence[GateSettings], tree: str) -> list[str]:
-    """For each gate what its verdict on `tree` depends on, as a digest."""
-    return [_key(run, gate, tree) for gate in gates]
 
 
 @cache

@@ -313,6 +313,24 @@ def test_it_is_asked_before_the_session_and_once_for_all_attempts_on_a_base(
         ]
 
 
+def test_a_verified_result_that_lands_later_keeps_its_answer(repository: UserRepository) -> None:
+    def agent(workspace: object) -> None:
+        (workspace.path / "src/a.txt").write_text("a\nmore\n")  # type: ignore[attr-defined]
+        repository.write("src/a.txt", "mine\n")
+
+    with opened(repository, agent, gates=[named_tests(LOADS_A)], canary="warn") as run:
+        first = attempt_task(run)
+        assert first.outcome is not None
+        assert first.outcome.kind is Kind.CHECKOUT
+        repository.git("checkout", "--", "src/a.txt")
+        second = attempt_task(run)
+        assert second.outcome is not None
+        assert second.outcome.landed
+        assert second.agent is None
+        assert second.guarded == "yes"
+        assert events(run).count("canary") == 1
+
+
 def test_off_asks_nothing(repository: UserRepository) -> None:
     with opened(repository, gates=[named_tests("true")], canary="off") as run:
         assert canary.at_start(run) is None
