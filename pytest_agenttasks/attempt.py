@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from . import acceptance, gates, landing, retry, review_gate
+from . import acceptance, canary, gates, landing, retry, review_gate
 from .agents.contract import Progress
 from .attempt_record import Attempt, logs_of, record
 from .base import Base, base_of, memory_of
@@ -75,8 +75,15 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
     if not failures:
         acceptance.refuse_what_holds(run, task, base, logs_of(run, task), this.stem)
     start = _start(run, this, failures, base)
+    _ask_canary(run, this, base)
     run.journal.write(
-        AttemptStarted(task=task.name, attempt=this.number, base=base.commit, task_blob=_text_id(run, task))
+        AttemptStarted(
+            task=task.name,
+            attempt=this.number,
+            base=base.commit,
+            task_blob=_text_id(run, task),
+            guarded=this.guarded,
+        )
     )
     run.events.write("attempt-started", task=task.name, attempt=this.number, base=base.commit)
     where, start = _workspace(run, start, base)
@@ -89,6 +96,14 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
         raise Ended(this.agent.failure)
     verdict, memory = inspect(run, this, base, shot)
     return _land(run, this, base.tree, verdict.allowed, memory)
+
+
+def _ask_canary(run: Run, this: Attempt, base: Base) -> None:
+    run.progress(this.task.name, Progress(step="canary"))
+    answer = canary.of_task(run, this.task, base, logs_of(run, this.task), this.stem)
+    if answer is not None:
+        this.guarded = answer.guarded
+        this.notes.append(f"canary: {answer.why}")
 
 
 def _start(run: Run, this: Attempt, failures: Sequence[Outcome], base: Base) -> str:
@@ -244,6 +259,8 @@ def _resume(run: Run, this: Attempt) -> Outcome | None:
     if passed is None:
         return None
     this.number = passed.attempt
+    started = run.journal.history.starts.get(this.task.name)
+    this.guarded = started.guarded if started is not None and started.attempt == passed.attempt else None
     if passed.branch == run.branch and passed.task_blob == _text_id(run, this.task):
         run.events.write("landing-resumed", task=this.task.name, commit=passed.commit)
         try:

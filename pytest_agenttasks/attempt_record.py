@@ -24,6 +24,7 @@ class Attempt:
     """What is known of one attempt so far; `outcome` is set when it is over. Times in seconds, money in USD.
 
     `denials` counts the edits and commands that its session was refused while it went on.
+    `guarded`: what the canary said of its scope (yes, no, n/a, unknown), None where it was not asked.
     """
 
     task: Task
@@ -36,6 +37,7 @@ class Attempt:
     tree: str | None = None
     dropped: tuple[str, ...] = ()
     denials: int = 0
+    guarded: str | None = None
     reviews: list[AgentResult] = field(default_factory=list)
     """The sessions of its review gates, in order."""
 
@@ -193,6 +195,7 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
         "denied": before.denied + this.denials,
         "notes": [*before.notes, *this.notes],
         "dropped": [*before.dropped, *this.dropped],
+        "guarded": this.guarded,
         "reviews": [
             *before.reviews,
             *(

@@ -30,12 +30,14 @@ class RunStarted(Record, frozen=True, tag="run-started"):
 
 
 class AttemptStarted(Record, frozen=True, tag="attempt-started"):
-    """`task_blob` is the git id of the frozen task text, `base` the commit it works on."""
+    """`task_blob` is the git id of the frozen task text, `base` the commit it works on; `guarded` what the canary said
+    (yes, no, n/a, unknown), None where it was not asked."""
 
     task: str
     attempt: int
     base: str
     task_blob: str
+    guarded: str | None = None
 
 
 class ProgramStarted(Record, frozen=True, tag="program-started"):

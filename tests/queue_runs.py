@@ -43,10 +43,10 @@ class Project:
     def path(self) -> Path:
         return self.repository.path
 
-    def configure(self, more: str = "", gate: str = GREEN) -> None:
-        """Write agenttasks.yaml and commit it."""
+    def configure(self, more: str = "", gate: str = GREEN, canary: str = "off") -> None:
+        """Write agenttasks.yaml and commit it; without the canary, which costs gate runs."""
         text = (
-            f"gates:\n  - {{name: tests, run: {gate!r}}}\nretry_delay: 0\n"
+            f"gates:\n  - {{name: tests, run: {gate!r}}}\nretry_delay: 0\ncanary: {canary}\n"
             f"agent: {{name: command, command: 'sh {self.script}'}}\n{more}"
         )
         self.repository.commit("settings", **{"agenttasks.yaml": text})

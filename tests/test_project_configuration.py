@@ -120,6 +120,7 @@ def test_a_gate_may_run_the_tests_of_a_project_whose_addopts_name_the_queue(proj
     settings = {
         "gates": [{**gate, "env": {"PYTHONPATH": str(IMPORT_PATH)}} for gate in gates],
         "agent": {"name": "command", "command": f"sh {project.script}"},
+        "canary": "off",
     }
     project.repository.commit("settings", **{"agenttasks.yaml": json.dumps(settings)})
     project.task("001-first")

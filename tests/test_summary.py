@@ -49,6 +49,20 @@ def test_the_table_says_what_became_of_each_task() -> None:
     )
 
 
+def test_what_landed_unguarded_is_named() -> None:
+    bare = replace(LANDED, guarded="no")
+    assert "unguarded, so worth a look: 017-jwt (no gate was red" in table([bare, RED], 130)
+    many = [replace(bare, task=f"{n:03}-x") for n in range(5)]
+    assert "000-x, 001-x, 002-x and 2 more (no gate" in table(many, 130)
+    for row in (
+        LANDED,
+        replace(LANDED, guarded="yes"),
+        replace(LANDED, guarded="n/a"),
+        replace(RED, guarded="no"),
+    ):
+        assert "unguarded" not in table([row], 130)
+
+
 def test_a_cost_that_is_not_known_makes_the_total_a_lower_bound() -> None:
     assert "1 session, 12m" in table([replace(LANDED, cost_usd=None)], 100)
     assert ", at least $0.42, " in table([LANDED, replace(RED, cost_usd=None)], 100)

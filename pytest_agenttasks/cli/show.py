@@ -79,6 +79,8 @@ def line(attempt: dict[str, Any]) -> str:
         parts.append(f"${attempt['cost_usd']:.2f}")
     if isinstance(attempt.get("denied"), int) and attempt["denied"]:
         parts.append(f"{attempt['denied']} refused while it went on")
+    if attempt.get("guarded") == "no":
+        parts.append("unguarded")
     return one_line(f"{', '.join(parts)}: {attempt['summary']}", 300)
 
 

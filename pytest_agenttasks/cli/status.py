@@ -61,6 +61,9 @@ def gather(repository: Repository, queue: Queue, history: History) -> dict[str, 
         "done": sorted(names(queue.done)),
         "landed": landed,
         "failed": failed,
+        "unguarded": [
+            name for name in landed if (start := history.starts.get(name)) and start.guarded == "no"
+        ],
         "sessions": sum(history.attempts.values()),
         "spent_usd": round(history.spent_usd, 4),
     }
@@ -92,6 +95,10 @@ def _text(found: dict[str, Any]) -> str:
     )
     for name in found["verified_not_landed"]:
         lines.append(f"  {printable(name)}: verified, not landed yet; the next run lands it")
+    for name in found["unguarded"]:
+        lines.append(
+            f"  {printable(name)}: landed unguarded: no gate was red with the files in its scope broken"
+        )
     for name in found["held"]:
         lines.append(
             f"  {printable(name)}: held (its commit was reverted); `agenttasks requeue {name}` runs it again"

@@ -14,15 +14,17 @@ from typing import Any
 
 import pytest
 import pytest_timeout  # type: ignore[import-untyped]
+from _pytest.junitxml import xml_key
 from _pytest.runner import runtestprotocol
 
+from .. import canary
 from ..agents.registry import built_in_agents
 from ..outcome import SetupError
 from ..plan import order
 from ..preflight import check, run_lock
 from ..report.printable import printable
 from ..retry import Again, Stop
-from ..run import open_run
+from ..run import Run, open_run
 from . import limits
 from .collection import TaskFailed, TaskItem, folder
 from .extensions import BUILT_IN, HookExtensions
@@ -117,6 +119,7 @@ class Protocol:
         run.titles.update({task.name: task.title for task in ours.tasks()})
         self.terminal.begin("checks before the first task")
         check(run, self.terminal.say)
+        self._ask_canary(run, session.config)
         self.terminal.clear()
         ours.run = run
         run.events.write("run-started", tasks=len(session.items), branch=run.branch)
@@ -125,6 +128,20 @@ class Protocol:
                 "run-ended", landed=ours.used.landed, spent_usd=round(ours.used.spent, 4)
             )
         )
+
+    def _ask_canary(self, run: Run, config: pytest.Config) -> None:
+        """Whether the gates look at this checkout at all: said before the first task, at the end, and in JUnit."""
+        answer = canary.at_start(run)
+        if answer is None:
+            return
+        told = canary.explain(answer)
+        if answer.guarded in ("no", "unknown"):
+            warning = f"WARNING: canary: {told}"
+            self.terminal.say(warning)
+            self.queue_session.notes.append(warning)
+        xml = config.stash.get(xml_key, None)
+        if xml is not None:
+            xml.add_global_property("canary", printable(f"{answer.guarded}: {answer.why}"))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:

@@ -271,7 +271,13 @@ class QueueSession:
             without_session=sum(this.agent is None for this in progress.attempts),
             denials=sum(this.denials for this in progress.attempts),
             reviews=sum(len(this.reviews) for this in progress.attempts),
+            guarded=self._guarded(progress),
         )
+
+    def _guarded(self, progress: Progress) -> str | None:
+        """What the canary said of the task last; None: not asked, or not known."""
+        said = [this.guarded for this in progress.attempts if this.guarded not in (None, "unknown")]
+        return said[-1] if said else None
 
     def _cost(self, progress: Progress) -> float | None:
         costs = [this.cost_usd for this in progress.attempts if this.cost_usd is not None]
@@ -292,6 +298,8 @@ class QueueSession:
             found.append(("flaky", ", ".join(flaky)))
         if (cost := self._cost(progress)) is not None:
             found.append(("cost_usd", f"{cost:.4f}"))
+        if guarded := self._guarded(progress):
+            found.append(("guarded", guarded))
         last = next((this for this in reversed(progress.attempts) if this.agent is not None), None)
         if last is not None and last.agent is not None:
             if last.turns is not None:

@@ -31,7 +31,8 @@ class Row:
     """What became of one task in this run; `cost_usd` None: unknown, or no session was held.
 
     `without_session`: attempts that needed none (a verified result that lands later); `denials`: edits and
-    commands that sessions were refused.
+    commands that sessions were refused; `guarded`: what the canary said of the files in its scope (yes, no,
+    n/a), None where it was not asked.
     """
 
     task: str
@@ -44,6 +45,7 @@ class Row:
     without_session: int = 0
     denials: int = 0
     reviews: int = 0
+    guarded: str | None = None
 
 
 def table(rows: Sequence[Row], width: int) -> str:
@@ -57,7 +59,16 @@ def table(rows: Sequence[Row], width: int) -> str:
     widths = [name_room, *fixed, room - name_room]
     lines = [_table_line(line, widths) for line in cells]
     totals = textwrap.wrap(_totals(rows), max(width, 60), subsequent_indent="  ")
-    return "\n".join([*lines, "", *totals, *_next_steps(rows)])
+    return "\n".join([*lines, "", *totals, *_unguarded(rows, width), *_next_steps(rows)])
+
+
+def _unguarded(rows: Sequence[Row], width: int) -> list[str]:
+    names = [one_line(row.task) for row in rows if row.kind is Kind.LANDED and row.guarded == "no"]
+    if not names:
+        return []
+    more = f" and {len(names) - _NAMES_TOLD} more" if len(names) > _NAMES_TOLD else ""
+    text = f"unguarded, so worth a look: {', '.join(names[:_NAMES_TOLD])}{more} (no gate was red with the files in scope broken)"
+    return textwrap.wrap(text, max(width, 60), subsequent_indent="  ", break_on_hyphens=False)
 
 
 def explain(outcome: Outcome, task_name: str) -> str:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 NOT_YET: Mapping[Place, object] = {
     ("sandbox",): "none",
-    ("canary",): "off",
     ("notify",): None,
     ("workspace", "up"): None,
     ("workspace", "down"): None,

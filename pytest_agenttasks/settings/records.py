@@ -230,7 +230,7 @@ class Settings(Record, frozen=True, kw_only=True):
     sandbox: Annotated[Literal["auto", "bwrap", "none"], _says("What confines agents")] = "none"
     canary: Annotated[
         Literal["warn", "strict", "off"], _says("What to do about gates that stay green on broken code")
-    ] = "off"
+    ] = "warn"
     notify: Annotated[Text | None, _says("A command that is given each event as JSON on standard input")] = (
         None
     )
