@@ -74,6 +74,7 @@ class Attack:
     `task`: `scope` (entries; default: the folder `src/`), all else is front matter.
     `settings`: top-level keys of agenttasks.yaml over those of `tests.attacks.play`.
     `landed`: what the landed tree holds at paths (None: nothing there), looked at when `outcome` is `landed`.
+    `touches`: what the attack changes of the user's checkout (paths) and HOME (`~/…`) where no sandbox holds, as globs.
     `waits_for`: why this is expected to fail today: a feature, or `hole: …`.
     """
 
@@ -90,4 +91,5 @@ class Attack:
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     landed: Mapping[str, str | bytes | None] = field(default_factory=lambda: HONEST_CHANGE)
     check: Callable[[Played], None] | None = None
+    touches: tuple[str, ...] = ()
     waits_for: str | None = None
