@@ -138,7 +138,9 @@ def _short(look: str | None) -> str:
 
 
 def _stored(played: Played) -> Iterator[str]:
-    """The attempt is kept, and what the agent did first is in it."""
+    """The attempt is kept."""
+    if played.attack.outcome == "refused":
+        return
     folder = played.project.path / "tasks/logs" / ATTACK_TASK
     shadow = str(played.project.path / ".git/agenttasks/shadow.git")
     tree = played.project.repository.git(

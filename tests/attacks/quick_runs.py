@@ -12,7 +12,6 @@ _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
     [
         "pytest",
-        "xdist.plugin",
         "pytest_timeout",
         "_pytest.junitxml",
         "pytest_agenttasks.integration.session",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-_PRELUDE = '''\
+_PRELUDE = """\
 import os, py_compile, shutil, subprocess, sys, time
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def write(path, text):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(text)
 
-'''
+"""
 
 BREAK_PRODUCT = 'write("src/product.py", "def answer():\\n    return 41\\n")\n'
 """Now the gate is red wherever it sees this file as it is."""
