@@ -290,3 +290,23 @@ def test_folders_deeper_than_any_path_are_removed(shadow: Shadow, where: Place) 
     subprocess.run([sys.executable, "-c", script], cwd=where.path, check=True)
     reset(shadow, where)
     assert not (where.path / "build").exists()
+
+
+@pytest.mark.parametrize("level", ["path", "root"])
+def test_a_place_that_became_a_link_does_not_lead_to_the_users_checkout(
+    shadow: Shadow, where: Place, repository: UserRepository, level: str
+) -> None:
+    mine = repository.write("build/mine.txt", "mine\n")
+    places = {"path": (where.path, repository.path), "root": (where.root, repository.path.parent)}
+    link, target = places[level]
+    link.rename(link.with_name("moved"))
+    link.symlink_to(target)
+    assert set(changed(shadow, where).values()) == {"deleted"}
+    link.rename(link.with_name("moved again"))
+    link.symlink_to(target)
+    again = place(shadow, "agent", 0)
+    reset(shadow, again)
+    assert mine.read_text() == "mine\n"
+    assert repository.status() == ""
+    assert (again.path / "src/a.txt").read_text() == "a\n"
+    assert not link.is_symlink()

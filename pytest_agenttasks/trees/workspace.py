@@ -60,14 +60,27 @@ def state_folder(repository: Repository) -> Path:
 
 def place(shadow: Shadow, role: Role, worker: int) -> Place:
     root = state_folder(shadow.repository) / f"{role}-{worker}"
-    (root / "tmp").mkdir(parents=True, exist_ok=True)
-    return Place(
+    where = Place(
         role=role,
         worker=worker,
         root=root,
         path=root / shadow.repository.top.name,
         index=shadow.git_dir / f"{role}-{worker}.index",
     )
+    take_back(where)
+    (root / "tmp").mkdir(exist_ok=True)
+    return where
+
+
+def take_back(where: Place) -> None:
+    """Have folders of our own at and above the place's files.
+
+    An agent may have put links there: to the user's checkout, which would then be cleaned and given a new `.git`.
+    """
+    for folder in (where.root.parent, where.root, where.path):
+        if folder.is_symlink() or not folder.is_dir():
+            folder.unlink(missing_ok=True)
+            folder.mkdir(parents=True)
 
 
 def move_to(shadow: Shadow, where: Place, tree: str, keep: Collection[bytes]) -> None:
@@ -159,6 +172,7 @@ def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[byte
     Oddities that the base's rules ignore are left out; with any other the tree holds what could be stored,
     and the caller keeps the workspace.
     """
+    take_back(where)
     found = survey(where.path, skip)
     git = partial(shadow.git, index=where.index, work_tree=where.path)
     odd = {oddity.path for oddity in found.oddities}
