@@ -310,3 +310,12 @@ def test_a_place_that_became_a_link_does_not_lead_to_the_users_checkout(
     assert repository.status() == ""
     assert (again.path / "src/a.txt").read_text() == "a\n"
     assert not link.is_symlink()
+
+
+def test_a_tracked_file_that_became_enormous_is_not_read(shadow: Shadow, where: Place) -> None:
+    os.truncate(where.path / "src/a.txt", 8 * 1024**4)
+    (where.path / "src/fine.txt").write_text("f\n")
+    shot = snapshot(shadow, where, base(shadow), ())
+    assert [oddity.name for oddity in shot.oddities] == ["src/a.txt"]
+    found = {change.name: change.verb for change in diff(shadow, base(shadow), shot.tree)}
+    assert found == {"src/a.txt": "deleted", "src/fine.txt": "added"}

@@ -193,6 +193,9 @@ def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[byte
             reason = error.stderr.strip().splitlines()[-1:] or ["git add failed"]
             oddities.append(Oddity(b"(git add)", reason[0]))
         if oddities:
+            # Ignore rules hide only what is not in the index.
+            large = [oddity.path + b"\0" for oddity in oddities if oddity.large]
+            git("update-index", "--force-remove", "-z", "--stdin", stdin=b"".join(large))
             hiding = _hiding(shadow, where, [*skip, *(oddity.path for oddity in oddities)])
             git(*hiding, "add", "-A", "--ignore-errors", accept=(0, 1, 128))
         if changed_rules:
