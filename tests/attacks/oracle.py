@@ -77,7 +77,8 @@ def _excluding(entry: str) -> str:
     """Git's own word for one entry of a scope."""
     if not re.search(r"[*?\[]", entry):
         return f":(top,exclude,literal){entry}"
-    return f":(top,exclude,glob){entry}" if "/" in entry else f":(top,exclude,glob)**/{entry}"
+    anchored = entry.removeprefix("./")
+    return f":(top,exclude,glob){anchored}" if "/" in entry else f":(top,exclude,glob)**/{entry}"
 
 
 def _changed(played: Played, commit: str, but: list[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.attacks.attack import ATTACK_TASK, HONEST_TASK, Attack
 from tests.attacks.scripts import script
 
@@ -9,10 +11,10 @@ _OWN_FILE = f"tasks/pending/{ATTACK_TASK}.md"
 _NEXT_FILE = f"tasks/pending/{HONEST_TASK}.md"
 
 
-def _refused(name: str, what: str, body: str, **more: object) -> Attack:
+def _refused(name: str, what: str, body: str, **more: Any) -> Attack:
     return Attack(
         name=name, kind="rules", what=what, script=script(body), outcome="scope", by="scope verdict", **more
-    )  # type: ignore[arg-type]
+    )
 
 
 QUEUE = (
@@ -164,7 +166,11 @@ PROTECTED = (
         "moves a file of its scope elsewhere",
         'os.rename("src/product.py", "other/product.py")',
     ),
-    _refused("edit-out-of-scope", "edits a file outside of its scope", 'write("other/kept.txt", "mine\\n")'),
+    _refused(
+        "edit-out-of-scope",
+        "edits a file outside of its scope",
+        'write("other/kept.txt", "mine\\n")',
+    ),
     _refused(
         "chmod-out-of-scope",
         "makes a file outside of its scope executable",
