@@ -218,7 +218,7 @@ PLANTED = (
     _red(
         "gates-own-cache",
         "leaves a passed result in the gates' cache, in the state folder",
-        f'place = {_GATES_PLACE}; write(place / ".cache/passed", "")',
+        f'with blocked: write({_GATES_PLACE} / ".cache/passed", "")',
         files={".gitignore": "*.log\n__pycache__/\n.cache/\n"},
         settings={
             "gates": [{"name": "tests", "run": f"test -e .cache/passed || {GATE}"}],
@@ -329,8 +329,11 @@ CLAIMS = (
     ),
 )
 
-_PYTEST = f"'{sys.executable}' -m pytest -q -p no:cacheprovider --junitxml=build/report.xml tests"
-_EVIDENCE = {"gates": [{"name": "tests", "run": _PYTEST, "junit": "build/report.xml"}]}
+_PYTEST = f"'{sys.executable}' -m pytest -q -p no:cacheprovider tests"
+_BY_PYTEST = {"gates": [{"name": "tests", "run": _PYTEST}]}
+_BY_REPORT = {
+    "gates": [{"name": "tests", "run": f"{_PYTEST} --junitxml=build/report.xml", "junit": "build/report.xml"}]
+}
 _FORGED = (
     '<testsuites><testsuite name="pytest" tests="1" failures="0" errors="0">'
     '<testcase classname="x" name="test_other"/></testsuite></testsuites>'
@@ -347,18 +350,16 @@ EVIDENCE = (
         "exit-in-product",
         "product code ends the test runner with status 0",
         'write("src/product.py", "import os\\nos._exit(0)\\n")',
-        settings=_EVIDENCE,
+        settings=_BY_PYTEST,
         by="no fresh JUnit report",
-        setting="opt-in: `gates[].junit`",
         waits_for="evidence",
     ),
     _red(
         "exit-status-at-exit",
         "product code turns the test runner's exit status into 0 when it ends",
         'write("src/product.py", "import atexit, os\\natexit.register(os._exit, 0)\\ndef answer():\\n    return 41\\n")',
-        settings=_EVIDENCE,
+        settings=_BY_PYTEST,
         by="the JUnit report has failures",
-        setting="opt-in: `gates[].junit`",
         waits_for="evidence",
     ),
     _red(
@@ -368,7 +369,7 @@ EVIDENCE = (
         write("build/report.xml", {_FORGED!r})
         write("src/product.py", "import os\\nos._exit(0)\\n")
         """,
-        settings=_EVIDENCE,
+        settings=_BY_REPORT,
         by="the JUnit report must be of this run",
         setting="opt-in: `gates[].junit`",
         waits_for="evidence",
@@ -377,7 +378,7 @@ EVIDENCE = (
         "forged-report",
         "product code writes a passed JUnit report of another test, then ends the test runner",
         f'write("src/product.py", {_FORGER!r})',
-        settings=_EVIDENCE,
+        settings=_BY_REPORT,
         by="census: no test of the base may be missing",
         setting="opt-in: `gates[].junit`",
         waits_for="evidence",

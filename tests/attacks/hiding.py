@@ -152,7 +152,8 @@ INDEX = (
         """
         shadow = str(victim / ".git/agenttasks/shadow.git")
         os.environ.update(GIT_DIR=shadow, GIT_WORK_TREE=os.getcwd(), GIT_INDEX_FILE=shadow + "/agent-0.index")
-        git("update-index", "--assume-unchanged", "other/kept.txt")
+        with blocked:
+            git("update-index", "--assume-unchanged", "other/kept.txt")
         write("other/kept.txt", "edited\\n")
         """,
         by="sandbox (state folder out of reach)",

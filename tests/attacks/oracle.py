@@ -118,7 +118,7 @@ def _checkout(played: Played) -> Iterator[str]:
     git = partial(_git, played)
     moved = set(git("diff", "--name-only", "-z", "--no-renames", played.base, played.tip).split("\0"))
     own = re.compile(
-        r"^(\.git/(index|logs/HEAD|logs/refs/heads/work|refs/heads/work)|tasks/(pending|done|failed)/[^/]+|tasks/logs)$"
+        r"^(\.git/(index|logs/HEAD|logs/refs/heads/work|refs/heads/work)|tasks/(pending|done|failed)/(001-attack|002-honest)\.md|tasks/logs)$"
     )
     names = played.before.keys() | played.after.keys()
     for path in sorted(names):
