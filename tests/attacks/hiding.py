@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from tests.attacks.attack import HONEST_CHANGE, Attack, Played
+from tests.attacks.attack import ATTACK_TASK, HONEST_CHANGE, Attack, Played
 from tests.attacks.scripts import script
+
+PAYLOADS = ("other/kept.txt", "other/payload.txt", "other/more/payload.txt")
+
+
+def _payload_is_named(played: Played) -> None:
+    """Refused for what was hidden, not only for the means of hiding it."""
+    record = json.loads((played.project.path / f"tasks/logs/{ATTACK_TASK}/attempt-1.json").read_text())
+    for payload in PAYLOADS:
+        if f'"{payload}"' in played.attack.script:
+            assert {payload, "other"} & set(record["paths"]), (payload, record["paths"])
 
 
 def _seen(name: str, what: str, body: str, **more: Any) -> Attack:
@@ -16,6 +27,7 @@ def _seen(name: str, what: str, body: str, **more: Any) -> Attack:
         script=script(body),
         outcome="scope",
         by=more.pop("by", "private repository"),
+        check=_payload_is_named,
         **more,
     )
 
