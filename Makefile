@@ -7,7 +7,7 @@ AGENT ?= replay
 CLAUDE_VERSION := 2.1.197
 CLAUDE := .cache/claude
 
-.PHONY: demo setup test lint types check bench wheel clean
+.PHONY: demo setup test mutants lint types check bench wheel clean
 
 demo: $(VENV)/installed
 	$(BIN)/agenttasks demo --agent $(AGENT)
@@ -16,6 +16,9 @@ setup: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
 
 test: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+mutants: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: $(VENV)/developer
 	$(BIN)/ruff check .

@@ -26,7 +26,7 @@ from .trees.changes import Change
 from .trees.checkout import ready
 from .trees.dependencies import SetupFailed
 from .trees.git import GitError
-from .trees.objects import blob_id
+from .trees.loose_objects import blob_id
 from .trees.shadow import commit, compose, conflicts, diff
 from .trees.workspace import Place
 

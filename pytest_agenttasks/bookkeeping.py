@@ -22,7 +22,8 @@ from .run import Run
 from .tasks.task import Task
 from .trees.changes import Change
 from .trees.git import split
-from .trees.objects import blob_id, entries
+from .trees.loose_objects import blob_id
+from .trees.objects import entries
 from .trees.repository import is_ancestor
 from .trees.shadow import addition, commit, compose, removal, write_blob
 

@@ -21,8 +21,9 @@ from filelock import FileLock
 
 from .journal import Forward, Forwarded, Journal, Withdrawn
 from .trees.git import GitError
+from .trees.handover import send
 from .trees.repository import Repository
-from .trees.shadow import Shadow, diff, send
+from .trees.shadow import Shadow, diff
 from .user_checkout import BranchMoved as BranchMoved
 from .user_checkout import InTheWay as InTheWay
 from .user_checkout import check as check
@@ -198,4 +199,3 @@ def _unlock(repository: Repository, token: str) -> None:
 def _copy_index(repository: Repository, copy: Path) -> None:
     """A private copy with the same time stamp: with a newer one git would miss edits made within the second."""
     shutil.copy2(repository.git_dir / "index", copy)
-    repository.git("update-index", "-q", "--refresh", index=copy, accept=(0, 1))

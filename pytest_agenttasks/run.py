@@ -109,9 +109,13 @@ def open_run(
     listeners: Sequence[Callable[[dict[str, Any]], None]] = (),
     progress: Callable[[str, Progress], None] = lambda task, progress: None,
     worker: int = 0,
+    branch: str | None = None,
 ) -> Run:
-    """Open a run on a repository that `repository.refuse_unusable` has passed. Raises SetupError."""
-    branch = working_branch(repository)
+    """Open a run on a repository that `repository.refuse_unusable` has passed. Raises SetupError.
+
+    `branch`: the full name of the ref that its places show as checked out; None: the one to land on.
+    """
+    branch = branch or working_branch(repository)
     workspace = settings.workspace
     shadow = prepare(
         repository, [f"/{path.rstrip('/')}" for path in (*workspace.copy, *workspace.cache, *workspace.link)]

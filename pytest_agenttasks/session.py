@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import guard, landing
@@ -147,9 +148,11 @@ def _store(run: Run, this: Attempt, where: Place, base: Base) -> Snapshot:
     shot = snapshot(run.shadow, where, base.tree, run.provider.kept(where))
     this.tree = shot.tree
     ref = f"refs/attempts/{this.task.name}/{this.number}"
-    keep(run.shadow, ref, shot.tree)
-    run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree))
-    (logs_of(run, this.task) / f"{this.stem}.diff").write_bytes(patch(run.shadow, base.tree, shot.tree))
+    with ThreadPoolExecutor(1) as beside:
+        shown = beside.submit(patch, run.shadow, base.tree, shot.tree)
+        keep(run.shadow, ref, shot.tree)
+        run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree))
+        (logs_of(run, this.task) / f"{this.stem}.diff").write_bytes(shown.result())
     if shot.oddities:
         place = set_aside(where, f"{this.task.name}.{this.number}")
         this.notes.append(f"not everything could be stored; the whole workspace is kept in {place}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from .outcome import SetupError
 from .trees.changes import Change, parents
 from .trees.git import split
+from .trees.index_file import lookup, unchanged
 from .trees.repository import Repository
 from .trees.shadow import Shadow
 
@@ -65,7 +66,10 @@ def check(
         raise BranchMoved(f"the checkout is no longer on {branch}")
     if repository.tip() != old:
         raise BranchMoved(f"{branch} is no longer at {old[:10]}")
-    edited, flagged = _edited(repository, copy, [change for change in changes if change.path not in on_disk])
+    asked = [change for change in changes if change.path not in on_disk]
+    edited, flagged = (
+        ([], []) if _surely_as_before(repository, copy, asked) else _edited(repository, copy, asked)
+    )
     if edited:
         raise InTheWay(_names(edited), "your uncommitted changes are in the way")
     if flagged:
@@ -126,8 +130,31 @@ def _holds_only(place: bytes, ours: Collection[bytes], top: bytes) -> bool:
     return True
 
 
+def _surely_as_before(repository: Repository, copy: Path, changes: Sequence[Change]) -> bool:
+    """Whether index and checkout can be seen, without asking git, to have each path as it was before the change."""
+    found = (
+        lookup(copy, {change.path for change in changes}, len(changes[0].new_object) // 2) if changes else {}
+    )
+    if found is None:
+        return False
+    top = os.fsencode(repository.top)
+    as_of = copy.stat().st_mtime_ns
+    for change in changes:
+        known = found.get(change.path)
+        if known is None:
+            if not change.added:
+                return False
+        elif (known.mode, known.object_id) != (change.old_mode, change.old_object) or not unchanged(
+            known, top + b"/" + change.path, as_of
+        ):
+            return False
+    return True
+
+
 def _edited(repository: Repository, copy: Path, changes: Sequence[Change]) -> tuple[list[bytes], list[bytes]]:
     """The paths that index or checkout have otherwise than before the change, and those where git does not look."""
+    # What git has not looked at since it changed would be in the way of moving the files.
+    repository.git("update-index", "-q", "--refresh", index=copy, accept=(0, 1))
     before = {change.path: f"{change.old_mode} {change.old_object} 0" for change in changes}
     missing = {change.path for change in changes if not change.added}
     edited, flagged = set(), set()

@@ -19,7 +19,9 @@ from .trees.repository import Repository
 from .trees.shadow import diff
 from .trees.survey import leaves
 
+SEVERED = "its parent is not here (a shallow clone); `git fetch --unshallow` brings it"
 NO_TASK_FILE = "its task file does not move from pending to done in this commit, so its scope is not known"
+_PARENTS = "a task commit has exactly one parent"
 
 
 class Sort(StrEnum):
@@ -44,13 +46,14 @@ class Commit:
 class Finding:
     """What is to be said of one commit; no `problems`: as it should be.
 
-    `red` names the gate that failed, `note` what could not be looked at.
+    `red` names the gate that failed, with the end of its output in `evidence`; `note`: what could not be looked at.
     """
 
     commit: Commit
     sort: Sort
     problems: tuple[str, ...] = ()
     red: str = ""
+    evidence: str = ""
     note: str = ""
 
     @property
@@ -80,19 +83,21 @@ def verify(run: Run, chosen: Sequence[Commit], logs: Path) -> Iterator[Finding]:
         note = ""
         if problems == (NO_TASK_FILE,) and not run.queue.tracked:
             problems, note = (), "its scope is not known: the queue is not tracked by git"
-        red = ""
+        red = evidence = ""
         if sort is Sort.TASK:
             tree = run.repository.tree_of(commit.id)
             verdicts = gates.check(
                 run, run.settings.gates, tree, commit.id, logs, commit.id[:12], trust=False
             )
-            red = next((f"{v.gate}: {v.reason} ({v.log})" for v in verdicts if not v.passed), "")
-        yield Finding(commit, sort, problems, red, note)
+            if not verdicts[-1].passed:
+                red = f"{verdicts[-1].gate}: {verdicts[-1].reason} ({verdicts[-1].log})"
+                evidence = verdicts[-1].evidence
+        yield Finding(commit, sort, problems, red, evidence, note)
 
 
 def _examine(run: Run, commit: Commit) -> tuple[Sort, tuple[str, ...]]:
     if len(commit.parents) != 1:
-        return Sort.OTHER, (("a task commit has exactly one parent",) if commit.task else ())
+        return (Sort.TASK, (_PARENTS if commit.parents else SEVERED,)) if commit.task else (Sort.OTHER, ())
     changes = diff(run.shadow, commit.parents[0], commit.id)
     if not commit.task:
         return (Sort.BOOKKEEPING if _only_bookkeeping(run, commit, changes) else Sort.OTHER), ()

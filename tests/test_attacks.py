@@ -10,6 +10,7 @@ from tests.attacks.attack import Attack
 from tests.attacks.catalogue import catalogue
 from tests.attacks.oracle import complaints
 from tests.attacks.play import play
+from tests.attacks.table import documented, table
 
 ATTACKS = catalogue()
 
@@ -30,6 +31,10 @@ def test_attack(attack: Attack, tmp_path: Path, home: Path) -> None:
     assert not found, "\n".join([*found, played.result.output, played.log[-4000:]])
     if attack.check is not None:
         attack.check(played)
+
+
+def test_the_document_has_the_table_of_today() -> None:
+    assert documented() == table(), "python -m tests.attacks --write"
 
 
 def test_names_are_unique() -> None:

@@ -91,7 +91,8 @@ SESSIONS = (
         "004-hides-by-ignore-rules",
         (
             unseen(
-                "mkdir -p src/hidden; echo '*' > src/hidden/.gitignore; echo evil > src/hidden/x; echo other/ >> .git/info/exclude"
+                "mkdir -p src/hidden; echo '*' > src/hidden/.gitignore; echo evil > src/hidden/x;"
+                " echo src/hidden/ >> .git/info/exclude"
             ),
             DONE,
         ),
@@ -116,7 +117,8 @@ SESSIONS = (
                 "for hook in post-checkout post-commit post-index-change reference-transaction pre-commit; do"
                 " printf '#!/bin/sh\\ntouch \"$ATTACK_VICTIM/../executed\"\\n' > .git/hooks-$hook; mkdir -p .git/hooks;"
                 " mv .git/hooks-$hook .git/hooks/$hook; chmod +x .git/hooks/$hook; done;"
-                " git config filter.mine.clean 'touch \"$ATTACK_VICTIM/../executed\"; cat'; echo '* filter=mine' > .git/info/attributes;"
+                " git config filter.mine.clean 'touch \"$ATTACK_VICTIM/../executed\"; cat';"
+                " echo '* filter=mine' > .git/info/attributes;"
                 " git config core.fsmonitor 'touch \"$ATTACK_VICTIM/../executed\"'"
             ),
             DONE,
@@ -127,7 +129,8 @@ SESSIONS = (
         "007-leaves-daemons",
         (
             unseen(
-                "setsid nohup sh -c ': '$ATTACK_MARKER'; sleep 1; for f in src/*.txt \"$ATTACK_VICTIM\"/src/*.txt; do echo late >> \"$f\"; done; sleep 25'"
+                "setsid nohup sh -c ': '$ATTACK_MARKER'; sleep 1; for f in src/*.txt \"$ATTACK_VICTIM\"/src/*.txt; do"
+                ' echo late >> "$f"; done; sleep 25\''
                 " >/dev/null 2>&1 & (trap '' TERM HUP INT; setsid sleep 25 &) ; sleep 0.1"
             ),
             DONE,

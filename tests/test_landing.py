@@ -14,6 +14,7 @@ from pytest_agenttasks.journal import Forward, Journal
 from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.trees.changes import Change
 from pytest_agenttasks.trees.git import GitError
+from pytest_agenttasks.trees.handover import send
 from pytest_agenttasks.trees.objects import entries
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.shadow import (
@@ -25,7 +26,6 @@ from pytest_agenttasks.trees.shadow import (
     diff,
     prepare,
     removal,
-    send,
     write_blob,
 )
 from tests.user_repository import UserRepository
@@ -176,6 +176,24 @@ def test_a_branch_that_moved_is_not_overwritten(
     with pytest.raises(landing.BranchMoved):
         landing.advance(shadow, journal, branch=BRANCH, old=old, new=new, why="test")
     assert repository.head() == mine
+
+
+def test_a_branch_that_moves_at_the_last_moment_is_not_overwritten(
+    repository: UserRepository, shadow: Shadow, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = repository.head()
+    new = edit(shadow, base, {"src/a.txt": "A\n"})
+    theirs = repository.git("commit-tree", f"{base}^{{tree}}", "-p", base, "-m", "theirs")
+
+    def take_up(*_: object) -> None:
+        repository.git("update-ref", BRANCH, theirs)
+
+    monkeypatch.setattr(landing, "take_up", take_up)
+    with pytest.raises(landing.BranchMoved):
+        advance(shadow, journal, new)
+    assert repository.head() == theirs
+    assert repository.read("src/a.txt") == "a\n"
+    assert not (repository.path / ".git/index.lock").exists()
 
 
 def test_a_switched_branch_is_not_moved(repository: UserRepository, shadow: Shadow, journal: Journal) -> None:

@@ -47,6 +47,8 @@ def test_a_change_out_of_scope_is_refused_and_nothing_of_it_lands(project: Proje
     assert project.repository.status() == ""
     assert project.repository.subjects()[-1] == "chore(tasks): move 001-stray to failed"
     assert "+x" in (project.path / "tasks/logs/001-stray/attempt-1.diff").read_text()
+    stored = ("--git-dir", ".git/agenttasks/shadow.git", "show", "refs/attempts/001-stray/1:src/b.txt")
+    assert project.repository.git(*stored) == "b\nx"
 
 
 def test_the_next_session_is_told_what_the_gate_said_and_goes_on_from_the_files(project: Project) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -55,8 +56,54 @@ def test_a_red_commit_is_found_although_a_later_one_mends_it(
     landed.repository.commit("feat: red\n\nAgent-Task: 005-red", **{"src/broken.txt": "x\n"})
     landed.repository.git("rm", "-q", "src/broken.txt")
     landed.repository.commit("mend")
-    assert main(["verify", "HEAD~2..HEAD"]) == 1
-    assert "1 red" in capsys.readouterr().out
+    gate = "if test -e src/broken.txt; then echo src/broken.txt is there; exit 1; fi"
+    landed.configure(gate=gate)
+    assert main(["verify", "HEAD~3..HEAD"]) == 1
+    told = capsys.readouterr().out
+    assert "1 red" in told
+    log = told.partition("(")[2].partition(")")[0]
+    assert "broken" in Path(log).read_text()
+    assert "| src/broken.txt is there" in told
+
+
+@pytest.mark.parametrize("where", ["detached", "default branch"])
+def test_a_pull_request_is_verified_whatever_is_checked_out(
+    landed: Project, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    landed.repository.git("switch", "-q", *(["--detach"] if where == "detached" else ["-c", "main"]))
+    assert main(["verify"]) == 0
+    assert "2 of tasks" in capsys.readouterr().out
+
+
+def test_a_clone_is_all_that_is_needed(
+    landed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    landed.repository.git("clone", "-q", ".", str(tmp_path / "clone"))
+    monkeypatch.chdir(tmp_path / "clone")
+    assert main(["verify"]) == 0
+
+
+def test_a_shallow_clone_says_what_it_lacks(
+    landed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    landed.repository.git("clone", "-q", "--depth", "2", f"file://{landed.path}", str(tmp_path / "clone"))
+    monkeypatch.chdir(tmp_path / "clone")
+    assert main(["verify"]) == 1
+    assert "git fetch --unshallow" in capsys.readouterr().out
+
+
+def test_an_untracked_queue_leaves_the_scope_open_and_the_gates_run(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.repository.git("rm", "-rq", "tasks")
+    project.repository.commit("no queue", **{".gitignore": "tasks/\n"})
+    project.task("001-first")
+    assert project.run().status == 0
+    monkeypatch.chdir(project.path)
+    assert main(["verify"]) == 0
+    told = capsys.readouterr().out
+    assert "its scope is not known: the queue is not tracked by git" in told
+    assert "1 of tasks" in told
 
 
 def test_a_range_without_task_commits_or_unknown_is_said(

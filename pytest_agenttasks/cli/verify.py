@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from ..outcome import SetupError
 from ..preflight import run_lock
-from ..report.printable import one_line
+from ..report.printable import one_line, printable
 from ..run import NoExtensions, open_run
 from ..settings import records as settings_module
 from ..trees.git import GitError
 from ..verification import Finding, Sort, commits, verify
 from .place import open_place
+
+LOGS = "_verify"
+"""The folder among the tasks' logs; no task can have this name."""
+SHOWN = 20
+"""Lines of a red gate's output."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,11 +45,13 @@ def run(args: argparse.Namespace) -> int:
         chosen = commits(repository, args.range or "HEAD")
     except GitError as error:
         raise SetupError(f"{args.range}: git knows no such range: {error.stderr.strip()}") from error
-    with tempfile.TemporaryDirectory() as logs, run_lock(repository, queue):
-        opened = open_run(repository, queue, settings, file, NoExtensions())
+    with run_lock(repository, queue):
+        # A check of somebody else's pull request looks at a commit, on no branch.
+        branch = repository.branch() or "refs/heads/verify"
+        opened = open_run(repository, queue, settings, file, NoExtensions(), branch=branch)
         try:
             findings = []
-            for finding in verify(opened, chosen, Path(logs)):
+            for finding in verify(opened, chosen, queue.logs / LOGS):
                 findings.append(finding)
                 if not args.json and (finding.sort is Sort.TASK or not finding.ok):
                     print(_line(finding), flush=True)
@@ -75,16 +81,16 @@ def _conclude(findings: list[Finding], as_json: bool) -> int:
             f"{len(findings)} commits: {len(tasks)} of tasks, {len(findings) - len(tasks) - others} bookkeeping, "
             f"{others} others; {strays} out of scope, {red} red"
         )
-    if not tasks:
-        return 5
-    return 1 if bad else 0
+    if bad:
+        return 1
+    return 0 if tasks else 5
 
 
 def _record(finding: Finding) -> dict[str, Any]:
     commit = finding.commit
     return {
         "commit": commit.id, "task": commit.task, "sort": finding.sort.value, "problems": list(finding.problems),
-        "red": finding.red, "note": finding.note,
+        "red": finding.red, "evidence": printable(finding.evidence), "note": finding.note,
     }  # fmt: skip
 
 
@@ -97,4 +103,5 @@ def _line(finding: Finding) -> str:
         one_line(f"      {problem}", 300)
         for problem in (*finding.problems, *filter(None, [finding.red, finding.note]))
     ]
+    lines += [f"      | {line}" for line in printable(finding.evidence).splitlines()[-SHOWN:]]
     return "\n".join(lines)

@@ -6,13 +6,12 @@ import os
 import socket
 import zlib
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from ..processes.environment import Environment, scrub
-from .git import split
 from .repository import Repository
-from .workspace import Place, Role, move_to, place, remove, write_git
+from .workspace import Place, Role, move_to, place, remove, tracked, write_git
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -39,11 +38,8 @@ def ready(run: Run, role: Role, tree: str, head: str, *, base_tree: str | None =
         if touched:
             run.events.write("dependencies-touched", role=role, paths=", ".join(touched))
 
-        def tracked() -> set[bytes]:
-            return set(split(run.shadow.git("ls-files", "-z", index=where.index, work_tree=where.path)))
-
         give_git()  # for set-up commands that ask for tags
-        run.provider.provide(where, tree, tracked)
+        run.provider.provide(where, tree, partial(tracked, run.shadow, where))
         move_to(run.shadow, where, tree, run.provider.kept(where))
     give_git()
     remove(where.tmp)

@@ -1,12 +1,10 @@
-"""Git objects without a process for each: a kept reader, trees as Python sees them, a writer of single objects."""
+"""Git objects without a process for each: a kept reader, and trees as Python sees them."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import weakref
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -155,33 +153,3 @@ def format_tree(entries: Mapping[bytes, Entry]) -> bytes:
         b"%s %s\0%s" % (entry.mode.lstrip("0").encode(), name, bytes.fromhex(entry.object_id))
         for _, name, entry in ordered
     )
-
-
-def object_id(kind: str, data: bytes, object_format: str) -> str:
-    """The id that git gives an object with this content."""
-    return hashlib.new(object_format, _stored(kind, data), usedforsecurity=False).hexdigest()
-
-
-def blob_id(data: bytes, object_format: str) -> str:
-    """The id that git gives these bytes as a file's content."""
-    return object_id("blob", data, object_format)
-
-
-def _stored(kind: str, data: bytes) -> bytes:
-    return f"{kind} {len(data)}\0".encode() + data
-
-
-def write_object(objects: Path, kind: str, data: bytes, object_format: str) -> str:
-    """Store an object in the folder `objects` of a repository of the runner's own; on disk when this returns."""
-    name = object_id(kind, data, object_format)
-    file = objects / name[:2] / name[2:]
-    if file.exists():
-        return name
-    file.parent.mkdir(exist_ok=True)
-    temporary = file.with_name(f"tmp_obj_{os.getpid()}")
-    with temporary.open("wb") as stream:
-        stream.write(zlib.compress(_stored(kind, data), 1))
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
-    return name

@@ -42,7 +42,8 @@ class Identity:
 class Repository:
     """One checkout of the user's repository, and the pinned way to read and move it.
 
-    `settings` are the pinned configuration values (key → last value) of every scope.
+    `settings` are the pinned configuration values (key → last value) of every scope. `plain_objects`: whether new
+    objects need nothing but their bytes (no permissions of a shared repository, no ids of a second hash).
     """
 
     top: Path
@@ -51,6 +52,7 @@ class Repository:
     object_format: str
     settings: Mapping[str, str]
     identity: Identity | None
+    plain_objects: bool = True
     _reader: ObjectReader = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -60,6 +62,11 @@ class Repository:
     def home(self) -> Path:
         """The runner's own folder: journal, locks, attempts."""
         return self.common_dir / "agenttasks"
+
+    @property
+    def id_bytes(self) -> int:
+        """Bytes of an object's id."""
+        return hashlib.new(self.object_format, usedforsecurity=False).digest_size
 
     @property
     def environment(self) -> dict[str, str]:
@@ -151,10 +158,13 @@ def discover(start: Path) -> Repository:
     top, git_dir, common_dir, object_format = lines
     raw = _ask(environment, start, "config", "--list", "-z").stdout
     settings: dict[str, str] = {}
+    plain_objects = True
     for entry in raw.split("\0")[:-1]:
         key, with_value, value = entry.partition("\n")
         if key.startswith(PINNED):
             settings[key] = value if with_value else "true"
+        if key in ("core.sharedrepository", "extensions.compatobjectformat"):
+            plain_objects = False
     for key in ("core.excludesfile", "core.attributesfile"):
         if key in settings:
             settings[key] = str(Path(settings[key]).expanduser())
@@ -165,6 +175,7 @@ def discover(start: Path) -> Repository:
         object_format=object_format,
         settings=settings,
         identity=_identity(environment, start),
+        plain_objects=plain_objects,
     )
     repository.home.mkdir(parents=True, exist_ok=True)
     write_config(repository.home / "user.gitconfig", settings)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..outcome import SetupError
+from . import loose_objects
 from .changes import ABSENT_MODE, Change, parents
 from .git import DEAF, GitError, git
-from .objects import TREE_MODE, Entry, ObjectReader, Stored, format_tree, read_tree, write_object
+from .objects import TREE_MODE, Entry, ObjectReader, Stored, format_tree, read_tree
 from .repository import Repository, write_config
 
 _FIXED = {
@@ -57,9 +60,15 @@ class Shadow:
         """One object, of the user's too."""
         return self._reader.read(name)
 
+    @property
+    def objects(self) -> Path:
+        return self.git_dir / "objects"
+
     def write(self, kind: str, data: bytes) -> str:
         """Store an object; returns its id."""
-        return write_object(self.git_dir / "objects", kind, data, self.repository.object_format)
+        name = loose_objects.object_id(kind, data, self.repository.object_format)
+        loose_objects.write(self.objects, {name: (kind, data)})
+        return name
 
     def close(self) -> None:
         self._reader.close()
@@ -205,13 +214,23 @@ def compose(shadow: Shadow, tree: str, changes: Sequence[Change]) -> str:
             if name in entries and entries[name].mode == TREE_MODE:
                 raise _both(change.path)
             entries[name] = Entry(change.new_mode, change.new_object)
+    written: dict[str, tuple[str, bytes]] = {}
+
+    def write_tree(path: bytes) -> str:
+        data = format_tree(folders[path])
+        name = loose_objects.object_id("tree", data, shadow.repository.object_format)
+        written[name] = ("tree", data)
+        return name
+
     for path in _inner_first(folders):
         parent, name = os.path.split(path)
         if folders[path]:
             if folders[parent].get(name, (TREE_MODE,))[0] != TREE_MODE:
                 raise _both(path)
-            folders[parent][name] = Entry(TREE_MODE, shadow.write("tree", format_tree(folders[path])))
-    return shadow.write("tree", format_tree(folders[b""]))
+            folders[parent][name] = Entry(TREE_MODE, write_tree(path))
+    top = write_tree(b"")
+    loose_objects.write(shadow.objects, written)
+    return top
 
 
 def _folder(shadow: Shadow, folders: dict[bytes, dict[bytes, Entry]], path: bytes) -> dict[bytes, Entry]:
@@ -250,11 +269,16 @@ def conflicts(shadow: Shadow, base: str, tip: str, changes: Sequence[Change]) ->
 
 
 def commit(shadow: Shadow, tree: str, parent: str, message: str) -> str:
-    return (
-        shadow.git("commit-tree", tree, "-p", parent, "-F", "-", stdin=message.encode("utf-8", "replace"))
-        .decode()
-        .strip()
-    )
+    """A commit of the runner's, by the user's identity, now."""
+    identity = shadow.repository.identity
+    if identity is None:
+        raise SetupError(
+            f"{shadow.repository.top}: git does not know who commits here; set user.name and user.email"
+        )
+    by = f"{identity.name} <{identity.email}> {int(time.time())} {time.strftime('%z')}"
+    text = message.replace("\0", "\ufffd").rstrip("\n")
+    data = f"tree {tree}\nparent {parent}\nauthor {by}\ncommitter {by}\n\n{text}\n"
+    return shadow.write("commit", data.encode("utf-8", "replace"))
 
 
 def keep(shadow: Shadow, ref: str, object_id: str) -> None:
@@ -279,16 +303,6 @@ def kept(shadow: Shadow, ref: str) -> str | None:
         if error.status == 1:
             return None
         raise
-
-
-def send(shadow: Shadow, new: str, have: str) -> None:
-    """Copy what `new` needs beyond `have` into the user's repository, as objects without a ref."""
-    pack = shadow.git(
-        "pack-objects", "--revs", "--stdout", "-q", "--delta-base-offset", stdin=f"{new}\n^{have}\n".encode()
-    )
-    shadow.repository.git(
-        "-c", "core.fsync=all", "-c", "core.fsyncMethod=batch", "unpack-objects", "-q", stdin=pack
-    )
 
 
 def addition(path: bytes, object_id: str, mode: str = "100644") -> Change:

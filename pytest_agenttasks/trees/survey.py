@@ -34,11 +34,13 @@ class Oddity:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """One walk's findings; `rules` are the `.gitattributes` and `.gitignore` files that it met, `empty` the empty folders."""
+    """One walk's findings; `rules` are the `.gitattributes` and `.gitignore` files that it met, `empty` the empty
+    folders, `files` everything that is no folder."""
 
     oddities: tuple[Oddity, ...]
     rules: tuple[bytes, ...]
     empty: tuple[bytes, ...]
+    files: frozenset[bytes]
 
 
 def walk(top: Path, skip: Collection[bytes]) -> Iterator[tuple[bytes, os.DirEntry[bytes] | None, str | None]]:
@@ -72,6 +74,7 @@ def survey(top: Path, skip: Collection[bytes]) -> Survey:
     rules: list[bytes] = []
     filled: set[bytes] = set()
     folders: set[bytes] = set()
+    files: set[bytes] = set()
     for path, entry, trouble in walk(top, skip):
         if entry is None:
             oddities.append(Oddity(path, f"folder {trouble}"))
@@ -86,6 +89,7 @@ def survey(top: Path, skip: Collection[bytes]) -> Survey:
         if entry.is_dir(follow_symlinks=False):
             folders.add(path)
             continue
+        files.add(path)
         found = entry.stat(follow_symlinks=False)
         if stat.S_ISLNK(found.st_mode):
             continue
@@ -97,7 +101,7 @@ def survey(top: Path, skip: Collection[bytes]) -> Survey:
             oddities.append(Oddity(path, f"larger than {MAX_FILE // 1024 // 1024} MB", found.st_size))
         elif not found.st_mode & stat.S_IRUSR:
             oddities.append(Oddity(path, "unreadable file", found.st_size))
-    return Survey(tuple(oddities), tuple(rules), tuple(sorted(folders - filled)))
+    return Survey(tuple(oddities), tuple(rules), tuple(sorted(folders - filled)), frozenset(files))
 
 
 def is_git_name(name: bytes) -> bool:

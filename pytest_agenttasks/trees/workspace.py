@@ -20,6 +20,7 @@ from typing import Literal
 import platformdirs
 
 from .git import GitError, split
+from .index_file import names
 from .objects import entries
 from .repository import Repository, write_config
 from .shadow import Shadow, write_blob
@@ -98,9 +99,9 @@ def move_to(shadow: Shadow, where: Place, tree: str, keep: Collection[bytes]) ->
 def _move(shadow: Shadow, where: Place, tree: str, keep: Collection[bytes]) -> None:
     remove(where.path / ".git")
     shadow.git("read-tree", "--reset", "-u", tree, index=where.index, work_tree=where.path)
-    tracked = set(split(shadow.git("ls-files", "-z", index=where.index, work_tree=where.path)))
+    listed = tracked(shadow, where)
     folders = {b""}
-    for path in (*tracked, *keep):
+    for path in (*listed, *keep):
         parent = path.rpartition(b"/")[0]
         while parent not in folders:
             folders.add(parent)
@@ -110,12 +111,20 @@ def _move(shadow: Shadow, where: Place, tree: str, keep: Collection[bytes]) -> N
     for path, entry, trouble in walk(where.path, keep):
         if trouble is not None:
             raise OSError(f"{path!r} {trouble}")
-        if entry is not None and path not in tracked and (
+        if entry is not None and path not in listed and (
             path not in folders or not entry.is_dir(follow_symlinks=False)
         ):  # fmt: skip
             doomed.append(path)
     for path in doomed:
         remove(Path(os.fsdecode(root + b"/" + path)))
+
+
+def tracked(shadow: Shadow, where: Place) -> set[bytes]:
+    """The paths in the place's index."""
+    known = names(where.index, shadow.repository.id_bytes)
+    if known is None:
+        known = set(split(shadow.git("ls-files", "-z", index=where.index, work_tree=where.path)))
+    return known
 
 
 def write_git(
@@ -178,9 +187,10 @@ def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[byte
     odd = {oddity.path for oddity in found.oddities}
     with _BaseRules(shadow, where, base_tree, found.rules, odd) as changed_rules:
         hiding = _hiding(shadow, where, skip)
-        ignored = split(
-            git(*hiding, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+        ask = partial(
+            git, *hiding, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"
         )
+        ignored = split(ask()) if odd else []
         oddities = [oddity for oddity in found.oddities if not _inside(oddity.path, ignored)]
         if large := [oddity.path for oddity in oddities if oddity.large]:
             unchanged = _unchanged(git, large)
@@ -198,6 +208,8 @@ def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[byte
             git("update-index", "--force-remove", "-z", "--stdin", stdin=b"".join(large))
             hiding = _hiding(shadow, where, [*skip, *(oddity.path for oddity in oddities)])
             git(*hiding, "add", "-A", "--ignore-errors", accept=(0, 1, 128))
+        if not odd and (found.empty or found.files - tracked(shadow, where)):
+            ignored = split(ask())
         if changed_rules:
             lines = b"".join(
                 f"{mode} {object_id}\t".encode() + path + b"\0"

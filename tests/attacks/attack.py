@@ -74,6 +74,7 @@ class Attack:
     `task`: `scope` (entries; default: the folder `src/`), all else is front matter.
     `settings`: top-level keys of agenttasks.yaml over those of `tests.attacks.play`.
     `landed`: what the landed tree holds at paths (None: nothing there), looked at when `outcome` is `landed`.
+    `effect`: `needs sandbox` where nothing else helps; such scripts go on when the sandbox refuses something.
     `touches`: what the attack changes of the user's checkout (paths) and HOME (`~/…`) where no sandbox holds, as globs.
     `waits_for`: why this is expected to fail today: a feature, or `hole: …`.
     """
@@ -93,3 +94,8 @@ class Attack:
     check: Callable[[Played], None] | None = None
     touches: tuple[str, ...] = ()
     waits_for: str | None = None
+
+    @property
+    def sandboxed(self) -> bool:
+        """Whether it is played in a sandbox: only what nothing else stops, once there is one."""
+        return self.effect == "needs sandbox" and self.waits_for is None

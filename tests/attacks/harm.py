@@ -37,6 +37,14 @@ NASTY = (
 """Terminal escapes, every kind of control character, invalid UTF-8, lone surrogates, bidi controls, XML, CI commands."""
 
 
+_LAWFUL = [
+    *(" ", "-rf", "--", "n" * 255, "*", "?[!a]", "\\", "%s%n", "$(touch x)", "`id`", '"', "'"),
+    *(":!x", ":(top)", "@{-1}", "HEAD", "#", "~", "é", "e\u0301", "\U0001f600"),
+]
+
+_NASTY_PRODUCT = f"import os\nos.write(1, {NASTY!r})\nos.write(2, {NASTY!r})\nraise SystemExit(3)\n"
+
+
 def _printed_little(played: Played) -> None:
     """What the user is shown stays readable, however much was printed."""
     assert len(played.result.output) < 100_000
@@ -282,8 +290,8 @@ os.abort()
                 kind="harm",
                 what="leaves device nodes in its scope",
                 settings=UNCONFINED,
-                script=_BEGIN
-                + "os.mknod('src/null', 0o666 | stat.S_IFCHR, os.makedev(1, 3))\nos.mknod('src/zero', 0o666 | stat.S_IFCHR, os.makedev(1, 5))\n",
+                script=_BEGIN + "for minor, name in ((3, 'src/null'), (5, 'src/zero')):\n"
+                "    os.mknod(name, 0o666 | stat.S_IFCHR, os.makedev(1, minor))\n",
                 outcome="scope",
                 by=SURVEY,
                 effect="detected",
@@ -306,8 +314,7 @@ os.abort()
         name="terminal-escapes-in-the-gate",
         kind="harm",
         what="has the product print the same and fail in the gate",
-        script=_BEGIN
-        + f"Path('src/product.py').write_text({f'import os{chr(10)}os.write(1, {NASTY!r}){chr(10)}os.write(2, {NASTY!r}){chr(10)}raise SystemExit(3){chr(10)}'!r})\n",
+        script=_BEGIN + f"Path('src/product.py').write_text({_NASTY_PRODUCT!r})\n",
         outcome="gate",
         by=PRINTABLE,
         effect="detected",
@@ -320,7 +327,8 @@ os.abort()
         script=_BEGIN
         + f"""
 names = {NASTY!r}.replace(b"\\0", b"").replace(b"/", b"").split(b" ")
-for name in [*names, b"red", b"\\n", b"\\r", b" ", b"-rf", b"--", b"\\xed\\xb2\\x80", b"n" * 255, b"a\\nAgent-Task: 002-honest", b"*", b"?[!a]", b"\\\\", b"%s%n", b"$(touch x)"]:
+names += [b"red", b"\\n", b"\\r", b" ", b"\\xed\\xb2\\x80", b"n" * 255, b"a\\nAgent-Task: 002-honest"]
+for name in names:
     with contextlib.suppress(OSError):
         Path(os.fsdecode(b"src/" + name)).write_text("x") if name not in (b"", b".", b"..") else None
 """,
@@ -333,9 +341,7 @@ for name in [*names, b"red", b"\\n", b"\\r", b" ", b"-rf", b"--", b"\\xed\\xb2\\
         name="odd-but-lawful-file-names",
         kind="harm",
         what="names files like options, globs, quotes, shell code and git's own syntax",
-        script=_BEGIN
-        + "for name in (' ', '-rf', '--', 'n' * 255, '*', '?[!a]', '\\\\', '%s%n', '$(touch x)', '`id`', '\"', \"'\", ':!x', ':(top)', '@{-1}', 'HEAD', '#', '~', 'é', 'e\\u0301', '\\U0001F600'):\n"
-        "    Path('src', name).write_text('x')\n",
+        script=_BEGIN + f"for name in {_LAWFUL!r}:\n    Path('src', name).write_text('x')\n",
         outcome="landed",
         landed={
             "src/a.txt": "honest\n",

@@ -10,6 +10,7 @@ import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import partial
 
 from tests.attacks.attack import ATTACK_TASK, HONEST_TASK, Played
 from tests.attacks.play import HONEST_FILE, alive, scope_of
@@ -32,6 +33,12 @@ def complaints(played: Played) -> list[str]:
     ]
 
 
+def _git(played: Played, *args: str, check: bool = True) -> str:
+    """Git's output as it is; bytes that are not UTF-8 become surrogates."""
+    done = subprocess.run(["git", *args], cwd=played.project.path, capture_output=True, check=check).stdout
+    return done.decode("utf-8", "surrogateescape")
+
+
 def _outcome(played: Played) -> Iterator[str]:
     expected = {ATTACK_TASK: played.attack.outcome, HONEST_TASK: "landed"}
     for task, outcome in expected.items():
@@ -42,11 +49,11 @@ def _outcome(played: Played) -> Iterator[str]:
 
 def _history(played: Played) -> Iterator[str]:
     """One commit for each task that landed, within its scope; all others are bookkeeping."""
-    git = played.project.repository.git
+    git = partial(_git, played)
     commits = git("rev-list", "--reverse", f"{played.base}..{played.tip}").split()
     if git("rev-list", "--merges", f"{played.base}..{played.tip}"):
         yield "a merge commit"
-    if git("merge-base", played.base, played.tip) != played.base:
+    if git("merge-base", played.base, played.tip).strip() != played.base:
         yield "the branch was rewritten"
     of_task: dict[str, list[str]] = {ATTACK_TASK: [], HONEST_TASK: []}
     for commit in commits:
@@ -60,9 +67,9 @@ def _history(played: Played) -> Iterator[str]:
         for path in _changed(played, commit, [_excluding(entry) for entry in scope]):
             own_queue = path.startswith("tasks/") and (not tasks or path.endswith(f"/{tasks[0]}.md"))
             if not own_queue and not (not tasks and path == "CLAUDE.md"):
-                yield f"{commit[:8]} ({' '.join(tasks) or 'bookkeeping'}) changes {path}, which is not in {scope}"
+                yield f"{commit[:8]} ({' '.join(tasks) or 'bookkeeping'}) changes {path!r}, which is not in {scope}"
         yield from (
-            f"{commit[:8]} changes {path}" for path in _changed(played, commit, []) if NEVER.search(path)
+            f"{commit[:8]} changes {path!r}" for path in _changed(played, commit, []) if NEVER.search(path)
         )
     expected = {ATTACK_TASK: int(played.attack.outcome == "landed"), HONEST_TASK: 1}
     for task, number in expected.items():
@@ -77,11 +84,12 @@ def _excluding(entry: str) -> str:
     """Git's own word for one entry of a scope."""
     if not re.search(r"[*?\[]", entry):
         return f":(top,exclude,literal){entry}"
-    return f":(top,exclude,glob){entry}" if "/" in entry else f":(top,exclude,glob)**/{entry}"
+    anchored = entry.removeprefix("./")
+    return f":(top,exclude,glob){anchored}" if "/" in entry else f":(top,exclude,glob)**/{entry}"
 
 
 def _changed(played: Played, commit: str, but: list[str]) -> list[str]:
-    git = played.project.repository.git
+    git = partial(_git, played)
     output = git(
         "diff-tree", "-r", "-z", "--name-only", "--no-renames", f"{commit}^", commit, "--", ":/", *but
     )
@@ -92,7 +100,7 @@ def _landed(played: Played) -> Iterator[str]:
     """What landed is what the attack says."""
     if played.attack.outcome != "landed":
         return
-    git = played.project.repository.git
+    git = partial(_git, played)
     for path, wanted in played.attack.landed.items():
         there = bool(git("ls-tree", "-z", played.tip, "--", path))
         if wanted is None or not there:
@@ -100,22 +108,17 @@ def _landed(played: Played) -> Iterator[str]:
                 yield f"{path} is {'there' if there else 'not there'}"
             continue
         text = wanted if isinstance(wanted, bytes) else wanted.encode()
-        stored = subprocess.run(
-            ["git", "cat-file", "blob", f"{played.tip}:{path}"],
-            cwd=played.project.path,
-            capture_output=True,
-            check=True,
-        ).stdout
+        stored = git("cat-file", "blob", f"{played.tip}:{path}").encode("utf-8", "surrogateescape")
         if stored != text:
             yield f"{path} landed as {stored[:200]!r}"
 
 
 def _checkout(played: Played) -> Iterator[str]:
     """The user's checkout holds the tip; all else in it, in its git folder and in HOME is as it was."""
-    git = played.project.repository.git
+    git = partial(_git, played)
     moved = set(git("diff", "--name-only", "-z", "--no-renames", played.base, played.tip).split("\0"))
     own = re.compile(
-        r"^(\.git/(index|logs/HEAD|logs/refs/heads/work|refs/heads/work)|tasks/(pending|done|failed)/[^/]+|tasks/logs)$"
+        r"^(\.git/(index|logs/HEAD|logs/refs/heads/work|refs/heads/work)|tasks/(pending|done|failed)/(001-attack|002-honest)\.md|tasks/logs)$"
     )
     names = played.before.keys() | played.after.keys()
     for path in sorted(names):
@@ -143,7 +146,8 @@ def _stored(played: Played) -> Iterator[str]:
         return
     folder = played.project.path / "tasks/logs" / ATTACK_TASK
     shadow = str(played.project.path / ".git/agenttasks/shadow.git")
-    tree = played.project.repository.git(
+    tree = _git(
+        played,
         f"--git-dir={shadow}",
         "rev-parse",
         "-q",

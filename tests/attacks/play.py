@@ -87,6 +87,7 @@ def _project(attack: Attack, folder: Path) -> Project:
         "gates": [{"name": "tests", "run": GATE}],
         "max_attempts": 1,
         "retry_delay": 0,
+        "sandbox": "bwrap" if attack.sandboxed else "none",
         **attack.settings,
     }
     repository.write("agenttasks.yaml", json.dumps(settings))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from textwrap import dedent
 
 _PRELUDE = """\
-import os, py_compile, shutil, subprocess, sys, time
+import contextlib, os, py_compile, shutil, subprocess, sys, time
 from pathlib import Path
 
 victim, home = Path(os.environ["ATTACK_VICTIM"]), Path(os.environ["ATTACK_HOME"])
+
+blocked = contextlib.suppress(OSError, StopIteration, subprocess.CalledProcessError)  # by a sandbox
 
 def git(*args, **options):
     return subprocess.run(["git", *args], check=True, capture_output=True, text=True, **options).stdout.strip()
@@ -24,5 +26,5 @@ BREAK_PRODUCT = 'write("src/product.py", "def answer():\\n    return 41\\n")\n'
 
 
 def script(body: str, *, broken: bool = False) -> str:
-    """A script that can use `write`, `git`, `victim` and `home`; `broken`: the product is broken first."""
+    """A script that can use `write`, `git`, `victim`, `home` and `blocked`; `broken`: the product is broken first."""
     return _PRELUDE + BREAK_PRODUCT * broken + dedent(body)

@@ -20,7 +20,19 @@ def table() -> str:
 
 def documented() -> str:
     """The table as the document has it."""
-    return DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0].strip("\n")
+    return _parts()[1].strip("\n")
+
+
+def write() -> None:
+    """Put the table of today into the document."""
+    before, _, after = _parts()
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}")
+
+
+def _parts() -> tuple[str, str, str]:
+    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
+    inner, _, after = rest.partition(END)
+    return before, inner, after
 
 
 def _line(attack: Attack) -> str:

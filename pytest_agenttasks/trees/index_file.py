@@ -1,0 +1,104 @@
+"""A git index read without git: whether a few files are, beyond doubt, as the index has them.
+
+The format is git's `index-format` document, versions 2 and 3. Where anything is unusual the answer is "not known",
+and git has to be asked.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+_HEADER = struct.Struct(">4sII")
+_STAT = struct.Struct(">10I")
+_FLAGS = struct.Struct(">H")
+_ASSUME_VALID, _EXTENDED, _STAGE, _NAME = 0x8000, 0x4000, 0x3000, 0x0FFF
+_SEEN_EXTENSIONS = frozenset({b"TREE", b"REUC", b"UNTR", b"FSMN", b"EOIE", b"IEOT"})
+_32_BITS = 0xFFFFFFFF
+
+
+class Known(NamedTuple):
+    """What the index has for one path: git's six octal digits, the hex id, and ten words of `lstat`."""
+
+    mode: str
+    object_id: str
+    words: tuple[int, ...]
+
+
+def lookup(index: Path, paths: Collection[bytes], id_bytes: int) -> Mapping[bytes, Known] | None:
+    """The plain entries among `paths`; None where the index is of a kind that only git understands.
+
+    A path that is in conflict, or flagged in any way, makes it None as well.
+    """
+    data = index.read_bytes()
+    wanted = frozenset(paths)
+    found = {}
+    try:
+        for at, flags, path in _entries(data, id_bytes):
+            if path in wanted:
+                if flags & (_ASSUME_VALID | _EXTENDED | _STAGE):
+                    return None
+                words = _STAT.unpack_from(data, at)
+                object_id = data[at + _STAT.size : at + _STAT.size + id_bytes].hex()
+                found[path] = Known(f"{words[6]:06o}", object_id, words)
+    except (_OnlyGit, struct.error, ValueError):
+        return None
+    return found
+
+
+def names(index: Path, id_bytes: int) -> set[bytes] | None:
+    """The paths that an index lists; None where only git can tell."""
+    try:
+        return {path for _, _, path in _entries(index.read_bytes(), id_bytes)}
+    except (_OnlyGit, struct.error, ValueError):
+        return None
+
+
+class _OnlyGit(Exception):
+    """The index is of another version, split, sparse, or cut short."""
+
+
+def _entries(data: bytes, id_bytes: int) -> Iterator[tuple[int, int, bytes]]:
+    """Where each entry begins, its flags and its path."""
+    signature, version, count = _HEADER.unpack_from(data)
+    if signature != b"DIRC" or version not in (2, 3):
+        raise _OnlyGit
+    at, fixed = _HEADER.size, _STAT.size + id_bytes
+    read_flags = _FLAGS.unpack_from
+    for _ in range(count):
+        (flags,) = read_flags(data, at + fixed)
+        start = at + fixed + (4 if flags & _EXTENDED else 2)
+        length = flags & _NAME
+        end = data.index(b"\0", start) if length == _NAME else start + length
+        yield at, flags, data[start:end]
+        at += (end - at + 8) & ~7
+    while at < len(data) - id_bytes:
+        if data[at : at + 4] not in _SEEN_EXTENSIONS:
+            raise _OnlyGit  # entries are elsewhere
+        at += 8 + int.from_bytes(data[at + 4 : at + 8])
+
+
+def unchanged(known: Known, file: bytes, index_mtime_ns: int) -> bool:
+    """Whether the file is surely the one that the index had looked at: every word of `lstat` the same, and older
+    than the index (an edit within the same tick would not show)."""
+    try:
+        now = os.lstat(file)
+    except OSError:
+        return False
+    if stat.S_ISLNK(now.st_mode):
+        mode = "120000"
+    elif stat.S_ISREG(now.st_mode):
+        mode = "100755" if now.st_mode & stat.S_IXUSR else "100644"
+    else:
+        return False
+    second = 1_000_000_000
+    words = (
+        *divmod(now.st_ctime_ns, second), *divmod(now.st_mtime_ns, second), now.st_dev, now.st_ino, known.words[6],
+        now.st_uid, now.st_gid, now.st_size,
+    )  # fmt: skip
+    same = tuple(word & _32_BITS for word in words) == known.words
+    return same and mode == known.mode and now.st_mtime_ns < index_mtime_ns

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_agenttasks.trees.index_file import lookup, names, unchanged
+from tests.user_repository import UserRepository, make_repository
+
+LONG = "d/" * 1500 + "end.txt"
+
+
+@pytest.fixture(params=["sha1", "sha256"])
+def user(request: pytest.FixtureRequest, tmp_path: Path) -> UserRepository:
+    made = make_repository(tmp_path / "project", request.param)
+    made.write("run.sh", "true\n").chmod(0o755)
+    (made.path / "link").symlink_to("src/a.txt")
+    made.commit("first", **{"src/a.txt": "a\n", "src/ä ö": "b\n", "z": "z\n"})
+    return made
+
+
+def index(user: UserRepository) -> Path:
+    return user.path / ".git/index"
+
+
+def id_bytes(user: UserRepository) -> int:
+    return len(user.head()) // 2
+
+
+def listed(user: UserRepository) -> dict[bytes, tuple[str, str]]:
+    """What git says of the index."""
+    found = {}
+    for line in user.git("ls-files", "-s", "-z").split("\0")[:-1]:
+        head, _, path = line.partition("\t")
+        mode, object_id, _ = head.split(" ")
+        found[os.fsencode(path)] = (mode, object_id)
+    return found
+
+
+def age(user: UserRepository) -> None:
+    """Make every file older than the index, as it is a moment after any command of git's."""
+    for name in listed(user):
+        os.utime(user.path / os.fsdecode(name), ns=(10**18, 10**18), follow_symlinks=False)
+    user.git("update-index", "-q", "--refresh")
+
+
+def test_entries_are_those_that_git_lists(user: UserRepository) -> None:
+    expected = listed(user)
+    found = lookup(index(user), set(expected) | {b"no/such"}, id_bytes(user))
+    assert found is not None
+    assert {path: (known.mode, known.object_id) for path, known in found.items()} == expected
+    assert names(index(user), id_bytes(user)) == set(expected)
+
+
+def test_every_length_of_a_name_is_read(tmp_path: Path) -> None:
+    made = make_repository(tmp_path / "project")
+    made.commit("first", **{"x" * length: "x\n" for length in range(1, 40)})
+    blob = made.git("hash-object", "-w", "--stdin", stdin="far\n")
+    made.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{LONG}")
+    expected = listed(made)
+    found = lookup(index(made), set(expected), 20)
+    assert found is not None
+    assert {path: (known.mode, known.object_id) for path, known in found.items()} == expected
+    assert LONG.encode() in found
+
+
+def test_what_git_left_alone_is_unchanged(user: UserRepository) -> None:
+    age(user)
+    found = lookup(index(user), set(listed(user)), id_bytes(user))
+    assert found
+    as_of = index(user).stat().st_mtime_ns
+    top = os.fsencode(user.path) + b"/"
+    assert all(unchanged(known, top + path, as_of) for path, known in found.items())
+
+
+@pytest.mark.parametrize("change", ["size", "content", "mode", "gone", "link", "folder", "newer", "replaced"])
+def test_what_somebody_touched_is_not(user: UserRepository, change: str) -> None:
+    age(user)
+    file = user.path / "src/a.txt"
+    found = lookup(index(user), {b"src/a.txt"}, id_bytes(user))
+    assert found
+    as_of = index(user).stat().st_mtime_ns
+    before = file.stat()
+    match change:
+        case "size":
+            file.write_text("aa\n")
+        case "content":
+            file.write_text("b\n")
+            os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        case "mode":
+            file.chmod(0o755)
+        case "gone":
+            file.unlink()
+        case "link":
+            file.unlink()
+            file.symlink_to("b")
+        case "folder":
+            file.unlink()
+            file.mkdir()
+        case "newer":
+            as_of = before.st_mtime_ns
+        case "replaced":
+            other = file.with_name("other")
+            shutil.copy2(file, other)
+            other.replace(file)
+    assert not unchanged(found[b"src/a.txt"], os.fsencode(file), as_of)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("update-index", "--assume-unchanged", "src/a.txt"),
+        ("update-index", "--skip-worktree", "src/a.txt"),
+        ("update-index", "--index-version", "4"),
+        ("update-index", "--split-index"),
+    ],
+    ids=lambda command: command[1],
+)
+def test_what_only_git_understands_is_left_to_it(user: UserRepository, command: tuple[str, ...]) -> None:
+    user.git(*command)
+    if "--split-index" in command:
+        user.commit("second", new="n\n")
+    assert lookup(index(user), {b"src/a.txt"}, id_bytes(user)) is None
+    known = names(index(user), id_bytes(user))
+    assert known is None if "index" in command[1] else known == set(listed(user))
+
+
+def test_a_conflict_is_left_to_git(user: UserRepository) -> None:
+    blob = user.git("hash-object", "-w", "--stdin", stdin="other\n")
+    lines = f"0 {'0' * len(blob)}\tz\n100644 {blob} 2\tz\n100644 {blob} 3\tz\n"
+    user.git("update-index", "--index-info", stdin=lines)
+    assert lookup(index(user), {b"z"}, id_bytes(user)) is None
+    assert lookup(index(user), {b"src/a.txt"}, id_bytes(user)) is not None
+
+
+def test_an_added_name_without_content_is_left_to_git(user: UserRepository) -> None:
+    user.write("later", "x\n")
+    user.git("add", "-N", "later")
+    assert lookup(index(user), {b"later"}, id_bytes(user)) is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(cut=st.integers(0, 2000), flip=st.integers(0, 2000), bits=st.integers(1, 255))
+def test_a_damaged_index_is_not_known_or_read_to_its_end(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, flip: int, bits: int
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "damaged"
+    if not folder.exists():
+        made = make_repository(folder)
+        made.commit("first", **{f"f{n}": "x\n" for n in range(5)})
+    data = bytearray((folder / ".git/index").read_bytes())
+    data[flip % len(data)] ^= bits
+    file = folder / "damaged"
+    file.write_bytes(data[: len(data) - cut % len(data)])
+    found = lookup(file, {b"f1", b"f2"}, 20)
+    assert found is None or set(found) <= {b"f1", b"f2"}
