@@ -120,3 +120,19 @@ def test_a_session_that_fills_its_tmpdir_is_cleaned_up_after(tmp_path: Path, hom
         'echo work >> src/a.txt; cat /dev/zero > "$TMPDIR/fill" 2>/dev/null || true; : > "$TMPDIR/fill"',
     )
     assert first.outcomes == {"001-fills": "landed"}, first.output
+
+
+def test_a_bind_mount_of_the_users_checkout_does_not_have_it_cleaned(tmp_path: Path, home: Path) -> None:
+    """An agent that may mount (root, in many containers) shows the user's files inside its workspace."""
+    first, second = _play(
+        tmp_path,
+        home,
+        "if [ ! -e ../../../../once ]; then touch ../../../../once; echo work >> src/a.txt; mkdir build src/mine;\n"
+        'mount --bind "$DISK/project/src" build; mount --bind "$DISK/project/src" src/mine; else echo again >> src/a.txt; fi',
+    )
+    assert "something is mounted in a workspace" in first.output
+    assert first.outcomes in ({}, {"001-fills": "internal"}), first.output
+    assert second.outcomes == {"001-fills": "landed"}, second.output
+    after = UserRepository(tmp_path / "after/project")
+    assert after.read("src/a.txt") == "a\nagain\n"
+    assert after.status() == ""

@@ -10,7 +10,7 @@ import pytest
 from pytest_agenttasks.trees.objects import blob, entries
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.shadow import Shadow, diff, prepare
-from pytest_agenttasks.trees.workspace import Place, move_to, place, snapshot, tags, write_git
+from pytest_agenttasks.trees.workspace import Place, mounts_below, move_to, place, snapshot, tags, write_git
 from tests.user_repository import UserRepository
 
 
@@ -319,3 +319,17 @@ def test_a_tracked_file_that_became_enormous_is_not_read(shadow: Shadow, where: 
     assert [oddity.name for oddity in shot.oddities] == ["src/a.txt"]
     found = {change.name: change.verb for change in diff(shadow, base(shadow), shot.tree)}
     assert found == {"src/a.txt": "deleted", "src/fine.txt": "added"}
+
+
+def test_mounts_below_a_folder_are_found_by_their_unescaped_names(tmp_path: Path) -> None:
+    root = tmp_path / "a place"
+    escaped = os.fsencode(root).replace(b" ", b"\\040")
+    table = tmp_path / "mountinfo"
+    lines = [
+        b"22 1 0:21 / / rw - ext4 x rw",
+        b"23 22 0:3 / %s rw - tmpfs none rw",
+        b"24 22 0:4 / %s/in rw - tmpfs none rw",
+    ]
+    table.write_bytes(b"\n".join([lines[0], lines[1] % escaped, lines[2] % escaped]) + b"\n")
+    assert mounts_below(root, table) == [f"{root}/in"]
+    assert mounts_below(root, tmp_path / "none") == []

@@ -19,6 +19,7 @@ from typing import Literal
 
 import platformdirs
 
+from ..outcome import SetupError
 from .git import GitError, split
 from .index_file import names
 from .objects import entries
@@ -82,6 +83,21 @@ def take_back(where: Place) -> None:
         if folder.is_symlink() or not folder.is_dir():
             folder.unlink(missing_ok=True)
             folder.mkdir(parents=True)
+    if mounted := mounts_below(where.root):
+        raise SetupError(
+            f"{mounted[0]}: something is mounted in a workspace, and cleaning it would delete what is shown there; "
+            "an agent that may mount did that: unmount it, and use a sandbox"
+        )
+
+
+def mounts_below(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> list[str]:
+    """The mount points below a folder (Linux; elsewhere none is known)."""
+    if not table.exists():
+        return []
+    inside = os.fsencode(folder.resolve()) + b"/"
+    points = (line.split(b" ")[4] for line in table.read_bytes().splitlines())
+    plain = (re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), point) for point in points)
+    return [os.fsdecode(point) for point in plain if point.startswith(inside)]
 
 
 def move_to(shadow: Shadow, where: Place, tree: str, keep: Collection[bytes]) -> None:
