@@ -285,7 +285,6 @@ ATTACKS = (
         by="the runner's git has hooks, fsmonitor and filters pinned",
         touches=(".git/config", ".git/info/*"),
         check=nothing_executed,
-        waits_for="hole: filters, drivers and attributes in the user's own configuration",
     ),
     Attack(
         name="attributes-and-filters",
