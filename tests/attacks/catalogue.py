@@ -7,7 +7,7 @@ import importlib.util
 
 from tests.attacks.attack import Attack
 
-MODULES = ("cheats", "hiding", "breaking_git", "escaping", "harm", "rules")
+MODULES = ("cheats", "hiding", "breaking_git", "escaping", "outliving", "harm", "rules")
 
 
 def catalogue() -> tuple[Attack, ...]:

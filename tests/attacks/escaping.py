@@ -1,17 +1,16 @@
-"""Attempts to reach beyond the workspace: other files, later moments, other processes, secrets."""
+"""Attempts to reach files beyond the workspace: through links, and directly."""
 
 from __future__ import annotations
 
 import os
-import re
-import socket
 import sys
 
 from tests.attacks.attack import Attack, Played
 from tests.attacks.shell_scripts import (
     CANARY,
-    LIFETIME,
     PRIVATE,
+    QUIET,
+    REAPER,
     SANDBOX,
     UNCONFINED,
     nothing_executed,
@@ -19,25 +18,7 @@ from tests.attacks.shell_scripts import (
 )
 
 LINKS = "symbolic links that leave the repository are refused"
-REAPER = "a subreaper ends every descendant before the files are looked at"
 BEYOND = "sandbox"
-
-_QUIET = f"""
-import contextlib, os, signal, subprocess, sys, time
-from pathlib import Path
-
-victim, home, marker = Path(os.environ["ATTACK_VICTIM"]), Path(os.environ["ATTACK_HOME"]), os.environ["ATTACK_MARKER"]
-LIFETIME = {LIFETIME}
-"""
-"""What most scripts begin with; processes of theirs end by themselves after LIFETIME seconds."""
-
-_KEPT = [
-    "/bin/sh",
-    "-c",
-    f": $0; sleep 1; for f in src/a.txt $1/src/a.txt $1/other/kept.txt; do echo late > $f; done; sleep {LIFETIME}",
-]
-_LATE = f"late = {_KEPT!r} + [marker, str(victim)]\n"
-"""A command that edits files a second later, in the workspace and in the user's checkout, and goes on living."""
 
 
 def _outside(body: str) -> str:
@@ -46,22 +27,7 @@ def _outside(body: str) -> str:
         f"with contextlib.suppress(OSError, subprocess.SubprocessError):\n    {line}\n"
         for line in body.splitlines()
     )
-    return _QUIET + lines
-
-
-def _soon_over(played: Played) -> None:
-    """Nothing waited for the process that outlived the session."""
-    ends = re.findall(r"attempt-ended 001-attack .* took=\"?([0-9.]+) s", played.log)
-    assert ends
-    assert float(ends[0]) < 15
-
-
-def _port_is_free(played: Played) -> None:
-    _soon_over(played)
-    (found,) = re.findall(r"holding port (\d+)", played.log)[:1]
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", int(found)))
+    return QUIET + lines
 
 
 def _journal_is_true(played: Played) -> None:
@@ -80,28 +46,6 @@ def _same_task(played: Played) -> None:
     tree = played.project.repository.git("show", f"{played.tip}:tasks/done/002-honest.md")
     assert "`**`" not in tree
 
-
-_FIND_RUNNER = """
-def runner():
-    "The runner's pid and its reaper's, when this really is a session below them; else None."
-    reaper = os.getppid()
-    try:
-        words = Path(f"/proc/{reaper}/cmdline").read_bytes().split(b"\\0")
-    except OSError:
-        return None
-    named = [word for word in words if word.endswith(b"/reaper.py")]
-    return (int(words[-2]), reaper) if named and int(words[-2]) > 1 else None
-"""
-
-# fmt: off
-_SECRETS = [
-    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GITHUB_TOKEN", "NPM_TOKEN", "OPENAI_API_KEY",
-    "ANTHROPIC_API_KEY", "DATABASE_URL", "PGPASSWORD", "SSH_AUTH_SOCK", "KUBECONFIG",
-    "SENTRY_DSN", "STRIPE_KEY", "MY_SERVICE_PASSWORD", "DEPLOY_KEY",
-]
-# fmt: on
-
-_SET_SECRETS = f"import os\n\nos.environ.update(dict.fromkeys({_SECRETS!r}, 'top-secret-4711'))\n"
 
 ATTACKS = (
     Attack(
@@ -181,7 +125,7 @@ ATTACKS = (
         name="deletes-its-workspace",
         kind="escaping",
         what="deletes its whole workspace and everything around it",
-        script=_QUIET + "import shutil\nshutil.rmtree(Path.cwd().parent, ignore_errors=True)\n",
+        script=QUIET + "import shutil\nshutil.rmtree(Path.cwd().parent, ignore_errors=True)\n",
         outcome="scope",
         by="every file counts as deleted",
         effect="detected",
@@ -202,7 +146,7 @@ ATTACKS = (
         name="forges-the-list-of-dependencies",
         kind="escaping",
         what="names the user's checkout as a dependency that was provided, so that it is removed as outdated",
-        script=_QUIET
+        script=QUIET
         + """
 import glob
 for stamp in glob.glob("../../gate-0/dependencies.msgpack"):
@@ -232,7 +176,7 @@ for stamp in glob.glob("../../gate-0/dependencies.msgpack"):
         kind="escaping",
         what="puts hard links to the user's files where its own were, so that writing here changes them there",
         settings=UNCONFINED,
-        script=_QUIET + "for name in ('src/a.txt', 'other/kept.txt'):\n"
+        script=QUIET + "for name in ('src/a.txt', 'other/kept.txt'):\n"
         "    os.unlink(name)\n"
         "    try:\n        os.link(victim / 'other/kept.txt', name)\n"
         "    except OSError:\n        os.link(__file__, name)\n",
@@ -245,7 +189,7 @@ for stamp in glob.glob("../../gate-0/dependencies.msgpack"):
         name="link-race",
         kind="escaping",
         what="a daemon flips a path between a file, a link to /etc and a link to the user's folder, as fast as it can",
-        script=_QUIET
+        script=QUIET
         + """
 def flip():
     end = time.monotonic() + LIFETIME
@@ -312,7 +256,7 @@ time.sleep(0.2)
         name="writes-git-configuration-of-home",
         kind="escaping",
         what="sets core.hooksPath and filters in ~/.gitconfig",
-        script=_QUIET + f"for key in ('core.hooksPath', 'core.fsmonitor', 'filter.mine.clean'):\n"
+        script=QUIET + f"for key in ('core.hooksPath', 'core.fsmonitor', 'filter.mine.clean'):\n"
         f"    subprocess.run(['git', 'config', '--global', key, {CANARY!r}], check=False)\n",
         outcome="landed",
         by=BEYOND,
@@ -325,7 +269,7 @@ time.sleep(0.2)
         kind="escaping",
         what="the same: none of it is executed by the run",
         settings=UNCONFINED,
-        script=_QUIET + f"for key in ('core.hooksPath', 'core.fsmonitor', 'filter.mine.clean'):\n"
+        script=QUIET + f"for key in ('core.hooksPath', 'core.fsmonitor', 'filter.mine.clean'):\n"
         f"    subprocess.run(['git', 'config', '--global', key, {CANARY!r}], check=False)\n"
         "with contextlib.suppress(OSError):\n"
         "    (home / '.config/git').mkdir(parents=True)\n"
@@ -339,7 +283,7 @@ time.sleep(0.2)
         name="forges-the-journal",
         kind="escaping",
         what="writes an end of the next task into the runner's journal",
-        script=_QUIET + "place = victim / '.git/agenttasks/journal.jsonl'\n"
+        script=QUIET + "place = victim / '.git/agenttasks/journal.jsonl'\n"
         "with contextlib.suppress(OSError), place.open('a') as file:\n"
         '    file.write(\'{"type": "attempt-ended", "forged": true}\\n\')\n',
         outcome="landed",
@@ -366,7 +310,7 @@ time.sleep(0.2)
         kind="escaping",
         what="breaks the product and makes the test, and a new sitecustomize, in the gates' checkout harmless",
         settings=UNCONFINED,
-        script=_QUIET
+        script=QUIET
         + """
 Path("src/product.py").write_text("def answer(): return 41\\n")
 gate = Path.cwd().parent.parent / "gate-0" / Path.cwd().name
@@ -387,7 +331,7 @@ with contextlib.suppress(OSError):
         name="plants-a-user-site",
         kind="escaping",
         what="breaks the product and plants a usercustomize in the home's Python that ends every test with success",
-        script=_QUIET
+        script=QUIET
         + f"""
 Path("src/product.py").write_text("def answer(): return 41\\n")
 with contextlib.suppress(OSError):
@@ -402,277 +346,5 @@ with contextlib.suppress(OSError):
         by=BEYOND,
         effect="needs sandbox",
         waits_for=SANDBOX,
-    ),
-    Attack(
-        name="daemon-by-setsid",
-        kind="escaping",
-        what="leaves a daemon in a session of its own that edits files a second later",
-        script=_QUIET
-        + _LATE
-        + "subprocess.Popen(late, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,"
-        " stderr=subprocess.DEVNULL)\n",
-        outcome="landed",
-        by=REAPER,
-    ),
-    Attack(
-        name="daemon-by-double-fork",
-        kind="escaping",
-        what="leaves a daemon by double fork and setsid, in another folder, with an empty environment",
-        script=_QUIET
-        + _LATE
-        + """
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        os.closerange(0, 100)
-        os.chdir("/")
-        os.execve(late[0], late, {})
-    os._exit(0)
-os.wait()
-""",
-        outcome="landed",
-        by=REAPER,
-    ),
-    Attack(
-        name="daemon-that-reforks",
-        kind="escaping",
-        what="leaves a daemon that forks anew and ends its parent all the time (64 generations)",
-        script=_QUIET
-        + f"""
-if os.fork() == 0:
-    os.setsid()
-    for generation in range(64):
-        if os.fork() > 0:
-            os._exit(0)
-        time.sleep({LIFETIME} / 64 / 4)
-    os._exit(0)
-os.wait()
-time.sleep(0.2)
-""",
-        outcome="landed",
-        by=REAPER,
-    ),
-    Attack(
-        name="daemon-that-ignores-signals",
-        kind="escaping",
-        what="leaves processes that ignore every signal that can be ignored, one of them stopped",
-        script=_QUIET
-        + """
-for stopped in (False, True):
-    if os.fork() == 0:
-        os.setsid()
-        for number in set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}:
-            with contextlib.suppress(OSError, ValueError):
-                signal.signal(number, signal.SIG_IGN)
-        if stopped:
-            os.kill(os.getpid(), signal.SIGSTOP)
-        time.sleep(LIFETIME)
-        os._exit(0)
-time.sleep(0.2)
-""",
-        outcome="landed",
-        by=REAPER,
-    ),
-    Attack(
-        name="daemon-with-another-name",
-        kind="escaping",
-        what="leaves a process whose name looks like a line of /proc that ends with another parent",
-        script=_QUIET
-        + """
-if os.fork() == 0:
-    os.setsid()
-    Path("/proc/self/comm").write_text("x) S 1 1 1 (")
-    time.sleep(LIFETIME)
-    os._exit(0)
-time.sleep(0.2)
-""",
-        outcome="landed",
-        by=REAPER,
-    ),
-    Attack(
-        name="daemon-as-a-subreaper",
-        kind="escaping",
-        what="leaves a daemon that is a subreaper itself and adopts the others",
-        script=_QUIET
-        + """
-import ctypes
-if os.fork() == 0:
-    os.setsid()
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-    for _ in range(5):
-        if os.fork() == 0:
-            if os.fork() == 0:
-                os.setsid()
-                time.sleep(LIFETIME)
-            os._exit(0)
-    time.sleep(LIFETIME)
-    os._exit(0)
-time.sleep(0.3)
-""",
-        outcome="landed",
-        by=REAPER,
-    ),
-    Attack(
-        name="never-ends",
-        kind="escaping",
-        what="ignores SIGTERM and goes on after its time is over",
-        script=_QUIET + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(LIFETIME)\n",
-        outcome="agent",
-        by="timeout, then SIGKILL",
-        effect="detected",
-        task={"timeout": 1},
-        check=_soon_over,
-    ),
-    Attack(
-        name="holds-its-output-open",
-        kind="escaping",
-        what="leaves a daemon that holds standard output and error, for whoever waits for their end",
-        script=_QUIET
-        + "subprocess.Popen(['/bin/sh', '-c', ': $0; sleep $1', marker, str(LIFETIME)], start_new_session=True)\n",
-        outcome="landed",
-        by="output goes to files; " + REAPER,
-        check=_soon_over,
-    ),
-    Attack(
-        name="holds-a-port",
-        kind="escaping",
-        what="leaves a server on a port that the next workspace expects to be free",
-        script=_QUIET
-        + """
-import socket
-server = socket.socket()
-server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-server.bind(("127.0.0.1", int(os.environ["AGENTTASKS_PORT_BASE"])))
-server.listen()
-print("holding port", server.getsockname()[1], flush=True)
-if os.fork() == 0:
-    os.setsid()
-    time.sleep(LIFETIME)
-    os._exit(0)
-""",
-        outcome="landed",
-        by=REAPER,
-        check=_port_is_free,
-    ),
-    Attack(
-        name="kills-the-runner",
-        kind="escaping",
-        what="sends SIGKILL to the runner",
-        script=_QUIET
-        + _FIND_RUNNER
-        + "found = runner()\nif found:\n    os.kill(found[0], signal.SIGKILL)\n    time.sleep(5)\n",
-        outcome="landed",
-        by=BEYOND,
-        effect="needs sandbox",
-        waits_for=SANDBOX,
-    ),
-    Attack(
-        name="interrupts-the-runner",
-        kind="escaping",
-        what="sends SIGINT and SIGTERM to the runner",
-        script=_QUIET + _FIND_RUNNER + "found = runner()\nif found:\n    os.kill(found[0], signal.SIGINT)\n"
-        "    os.kill(found[0], signal.SIGTERM)\n    time.sleep(5)\n",
-        outcome="landed",
-        by=BEYOND,
-        effect="needs sandbox",
-        waits_for=SANDBOX,
-    ),
-    Attack(
-        name="kills-the-supervisor",
-        kind="escaping",
-        what="sends SIGKILL to the process that supervises it, to go on unseen",
-        settings=UNCONFINED,
-        script=_QUIET
-        + _FIND_RUNNER
-        + "found = runner()\nif found:\n    os.kill(found[1], signal.SIGKILL)\n    time.sleep(5)\nsys.exit(1)\n",
-        outcome="agent",
-        by="`agent: the process that supervises the session was killed`",
-        effect="detected",
-    ),
-    Attack(
-        name="stops-the-supervisor",
-        kind="escaping",
-        what="stops the process that supervises it for two seconds",
-        settings=UNCONFINED,
-        script=_QUIET
-        + _FIND_RUNNER
-        + """
-found = runner()
-if found:
-    os.kill(found[1], signal.SIGSTOP)
-    time.sleep(2)
-    os.kill(found[1], signal.SIGCONT)
-""",
-        outcome="landed",
-        by="signs of life are waited for, 20 s",
-    ),
-    Attack(
-        name="talks-to-the-supervisor",
-        kind="escaping",
-        what="looks for inherited handles of the runner to write to",
-        script=_QUIET
-        + """
-open_ones = [int(name) for name in os.listdir("/proc/self/fd")]
-for handle in [number for number in open_ones if number > 2]:
-    with contextlib.suppress(OSError):
-        link = os.readlink(f"/proc/self/fd/{handle}")
-        assert not link.startswith(("socket:", "pipe:")), (handle, link)
-""",
-        outcome="landed",
-        by="nothing but the three standard handles is inherited",
-    ),
-    Attack(
-        name="limits-the-runner",
-        kind="escaping",
-        what="takes open files away from the runner by prlimit",
-        script=_QUIET
-        + _FIND_RUNNER
-        + """
-import resource
-found = runner()
-if found:
-    soft, hard = resource.prlimit(found[0], resource.RLIMIT_NOFILE)
-    resource.prlimit(found[0], resource.RLIMIT_NOFILE, (3, hard))
-""",
-        outcome="landed",
-        by=BEYOND,
-        effect="needs sandbox",
-        waits_for=SANDBOX,
-    ),
-    Attack(
-        name="secrets-in-the-environment",
-        kind="escaping",
-        what="reads the runner's secrets out of its own environment",
-        script=(
-            "import os\nfound = [k for k, v in os.environ.items() if v == 'top-secret-4711']\n"
-            "assert not found, found\n"
-        ),
-        outcome="landed",
-        by="secret-looking variables are withheld",
-        files={"conftest.py": _SET_SECRETS},
-    ),
-    Attack(
-        name="secrets-in-the-gates-environment",
-        kind="escaping",
-        what="has the product print the runner's secrets when the gate runs it",
-        script=(
-            "import os\nopen('src/product.py', 'w').write('import os\\ndef answer():\\n"
-            '    return 42 if "top-secret-4711" not in os.environ.values() else 41\\n\')\n'
-        ),
-        outcome="landed",
-        landed={"src/a.txt": "honest\n"},
-        by="secret-looking variables are withheld from gates too",
-        files={"conftest.py": _SET_SECRETS},
-    ),
-    Attack(
-        name="pushes",
-        kind="escaping",
-        what="pushes to wherever its repository would push",
-        script=shell(
-            'git commit -qam mine; test -z "$(git remote)"; ! git push -q 2>/dev/null; ! git push -q origin HEAD 2>/dev/null;'
-            '! git fetch -q origin 2>/dev/null; test -z "$(git config --get-regexp "^(remote|branch|url)\\.")"'
-        ),
-        outcome="landed",
-        by="the workspace's repository has no remote",
     ),
 )

@@ -21,6 +21,17 @@ CANARY = 'touch "$ATTACK_VICTIM/../executed"'
 LIFETIME = 25
 """Seconds after which a process that an attack leaves behind ends by itself."""
 
+REAPER = "a subreaper ends every descendant before the files are looked at"
+
+QUIET = f"""
+import contextlib, os, signal, subprocess, sys, time
+from pathlib import Path
+
+victim, home, marker = Path(os.environ["ATTACK_VICTIM"]), Path(os.environ["ATTACK_HOME"]), os.environ["ATTACK_MARKER"]
+LIFETIME = {LIFETIME}
+"""
+"""What most scripts begin with; processes of theirs end by themselves after LIFETIME seconds."""
+
 
 def shell(lines: str) -> str:
     """A script that runs shell lines; the first that fails ends it, and the agent with it."""
