@@ -35,6 +35,11 @@ NOTICED: tuple[tuple[Callable[[], None], str, str], ...] = (
     (mutants.caches_are_shared, "cached-result", "landed instead of gate"),
     (mutants.survivors_stay_alive, "daemon-flips-files", "a process is left"),
     (mutants.the_last_line_decides, "claims-in-product", "landed instead of gate"),
+    (mutants.nothing_is_odd, "hard-link-to-the-users-file", "landed instead of scope"),
+    (mutants.survivors_stay_alive, "daemon-by-double-fork", "a process is left"),
+    (mutants.filters_of_the_moment_are_started, "programs-in-the-users-configuration", "instead of landed"),
+    (mutants.lists_of_dependencies_are_believed, "forges-the-list-of-dependencies", "the user's other"),
+    (mutants.text_is_printed_as_it_is, "terminal-escapes", "the terminal was sent"),
     (mutants.text_is_printed_as_it_is, "terminal-codes-in-name", "the terminal was sent"),
 )
 """The defence that is off, the attack, and what the oracle then says among other things."""

@@ -16,6 +16,7 @@ from pytest_agenttasks.run import Run
 from pytest_agenttasks.tasks import scope
 from pytest_agenttasks.trees import checkout, dependencies, survey, workspace
 from pytest_agenttasks.trees.changes import Change
+from pytest_agenttasks.trees.repository import Repository
 from pytest_agenttasks.trees.shadow import Shadow
 from pytest_agenttasks.trees.workspace import Place, Snapshot
 
@@ -171,6 +172,14 @@ def the_last_line_decides() -> None:
 def text_is_printed_as_it_is() -> None:
     for function in (printable.printable, printable.one_line):
         _replace(function, lambda text, *_: text)
+
+
+def filters_of_the_moment_are_started() -> None:
+    _set(Repository, "hold_filters", lambda self: None)
+
+
+def lists_of_dependencies_are_believed() -> None:
+    _replace(dependencies._is_below, lambda path: True)
 
 
 def _replace(function: Callable[..., object], other: Callable[..., object]) -> None:
