@@ -393,15 +393,6 @@ ATTACKS = (
         waits_for=SANDBOX,
     ),
     Attack(
-        name="nested-repository",
-        kind="breaking git",
-        what="makes a repository with commits inside its scope",
-        script=shell("git init -q src/nested; cd src/nested; echo x > x; git add x; git commit -qm nested"),
-        outcome="scope",
-        by="survey: nested git repository",
-        effect="detected",
-    ),
-    Attack(
         name="gitlink-in-the-index",
         kind="breaking git",
         what="puts a submodule into its index without a folder for it",
