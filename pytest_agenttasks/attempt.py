@@ -32,6 +32,7 @@ from .trees.shadow import commit, compose, conflicts, diff
 from .trees.workspace import Place
 
 LANDING_TRIES = 5
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: float | None = None) -> Attempt:
@@ -65,8 +66,19 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
     finally:
         this.seconds = time.monotonic() - begun
         if this.outcome is not None:
-            record(run, this, this.outcome)
+            _record(run, this, this.outcome)
     return this
+
+
+def _record(run: Run, this: Attempt, outcome: Outcome) -> None:
+    """Write the attempt's end down; on a full disk that is what stops the run."""
+    try:
+        record(run, this, outcome)
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        if outcome.kind is not Kind.LANDED:
+            this.outcome = _broken(error)
 
 
 def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: float | None) -> Outcome:
@@ -310,7 +322,7 @@ def _text_id(run: Run, task: Task) -> str:
 
 
 def _broken(error: Exception) -> Outcome:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
         return Outcome(
             Kind.DISK, f"no space left: {error.filename or ''}", advice="free some space, then start again"
         )

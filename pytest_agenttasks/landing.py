@@ -50,6 +50,7 @@ def advance(
     """
     repository = shadow.repository
     on_disk = frozenset(on_disk)
+    repository.hold_filters()
     send(shadow, new, old)
     changes = diff(shadow, old, new)
     token = uuid.uuid4().hex

@@ -136,23 +136,31 @@ def executor(run: Run, where: Place, variables: Mapping[str, str], limit: float)
 
 
 def store(run: Run, this: Attempt, where: Place, base: Base) -> Snapshot:
-    """Keep what the session left, before anything else is done with it; what git cannot hold keeps its workspace."""
+    """Keep what the session left, before anything else is done with it; what git cannot hold keeps its workspace,
+    and so does an attempt that could not be stored at all (a full disk)."""
     with landing.uninterrupted():
-        run.shadow.pin()
-        shot = snapshot(run.shadow, where, base.tree, run.provider.kept(where))
-        this.tree = shot.tree
-        ref = f"refs/attempts/{this.task.name}/{this.number}"
-        with ThreadPoolExecutor(1) as beside:
-            difference = beside.submit(patch, run.shadow, base.tree, shot.tree)
-            keep(run.shadow, ref, shot.tree)
-            run.journal.write(
-                AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree)
-            )
-            (logs_of(run, this.task) / f"{this.stem}.diff").write_bytes(difference.result())
-        if shot.oddities:
+        try:
+            return _store(run, this, where, base)
+        except Exception:
             place = set_aside(where, f"{this.task.name}.{this.number}")
-            this.notes.append(f"not everything could be stored; the whole workspace is kept in {place}")
-        if shot.left_over:
-            names = ", ".join(shown(path) for path in shot.left_over[:10])
-            this.notes.append(f"ignored files left out: {names}")
+            this.notes.append(f"the attempt could not be stored; its workspace is kept in {place}")
+            raise
+
+
+def _store(run: Run, this: Attempt, where: Place, base: Base) -> Snapshot:
+    run.shadow.pin()
+    shot = snapshot(run.shadow, where, base.tree, run.provider.kept(where))
+    this.tree = shot.tree
+    ref = f"refs/attempts/{this.task.name}/{this.number}"
+    with ThreadPoolExecutor(1) as beside:
+        difference = beside.submit(patch, run.shadow, base.tree, shot.tree)
+        keep(run.shadow, ref, shot.tree)
+        run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree))
+        (logs_of(run, this.task) / f"{this.stem}.diff").write_bytes(difference.result())
+    if shot.oddities:
+        place = set_aside(where, f"{this.task.name}.{this.number}")
+        this.notes.append(f"not everything could be stored; the whole workspace is kept in {place}")
+    if shot.left_over:
+        names = ", ".join(shown(path) for path in shot.left_over[:10])
+        this.notes.append(f"ignored files left out: {names}")
     return shot

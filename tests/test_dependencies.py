@@ -4,6 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pytest_agenttasks import preflight
@@ -12,7 +13,7 @@ from pytest_agenttasks.outcome import Kind, SetupError
 from pytest_agenttasks.run import Run
 from pytest_agenttasks.trees import recipe_checks
 from pytest_agenttasks.trees.checkout import ready
-from pytest_agenttasks.trees.dependencies import SetupFailed
+from pytest_agenttasks.trees.dependencies import STAMP, Manifest, SetupFailed
 from pytest_agenttasks.trees.shadow import addition, commit, compose, write_blob
 from pytest_agenttasks.trees.workspace import Place, Role
 from tests.opened import append, attempt_task, events, fingerprint, opened, outcome
@@ -440,3 +441,20 @@ def test_setup_inherits_the_secrets_that_are_passed_to_it_and_names_those_withhe
     with opened(with_lock, gates=[gate], workspace={"setup": setup, "env_pass": ["REGISTRY_*"]}) as run:
         assert (made(run).path / "deps/made").exists()
         assert outcome(run).landed
+
+
+@pytest.mark.parametrize("named", [b"../../mine", b".."])
+def test_a_forged_list_of_dependencies_has_nothing_removed(with_lock: UserRepository, named: bytes) -> None:
+    with opened(with_lock, gates=GATES, workspace={"setup": SETUP, "setup_inputs": ["lock"]}) as run:
+        where = made(run)
+        stamp = where.root / STAMP
+        found = msgspec.msgpack.decode(stamp.read_bytes(), type=Manifest)
+        mine = where.root.parent / "mine"
+        mine.mkdir()
+        stamp.write_bytes(
+            msgspec.msgpack.encode(Manifest("others", (*found.roots, named), {b"x": (0, 0, 0, 0)}))
+        )
+        made(run)
+        assert mine.is_dir()
+        assert where.root.is_dir()
+        assert setups(where) == 2

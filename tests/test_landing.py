@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from pytest_agenttasks import landing
+from pytest_agenttasks.agents.contract import AgentWorkspace
 from pytest_agenttasks.journal import Forward, Journal
-from pytest_agenttasks.outcome import SetupError
+from pytest_agenttasks.outcome import Kind, SetupError
 from pytest_agenttasks.trees.changes import Change
 from pytest_agenttasks.trees.git import GitError
 from pytest_agenttasks.trees.handover import send
@@ -28,6 +29,7 @@ from pytest_agenttasks.trees.shadow import (
     removal,
     write_blob,
 )
+from tests.opened import append, opened, outcome
 from tests.user_repository import UserRepository
 
 BRANCH = "refs/heads/work"
@@ -519,3 +521,22 @@ def test_a_lock_left_before_anything_moved_is_known_as_ours(
     assert landing.recover(shadow, Journal(journal.file))
     assert not (repository.path / ".git/index.lock").exists()
     assert not list((repository.path / ".git").glob("index.agenttasks*"))
+
+
+def test_filters_configured_in_mid_run_are_not_started(repository: UserRepository, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+
+    def plant(workspace: AgentWorkspace) -> None:
+        append(workspace)
+        for verb in ("clean", "smudge"):
+            repository.git("config", f"filter.mine.{verb}", f"touch {ran}; cat")
+        repository.git("config", "filter.mine.required", "true")
+        repository.git("config", "filter.upper.smudge", f"touch {ran}; cat")
+        (repository.path / ".git/info/attributes").write_text("* filter=mine\n*.txt filter=upper\n")
+
+    repository.git("config", "filter.upper.clean", "tr A-Z a-z")
+    repository.git("config", "filter.upper.smudge", "tr a-z A-Z")
+    with opened(repository, plant, gates=[{"name": "tests", "run": "true"}]) as run:
+        assert outcome(run).kind is Kind.LANDED
+    assert not ran.exists()
+    assert repository.read("src/a.txt") == "A\nATTEMPT 1\n"

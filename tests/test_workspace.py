@@ -10,7 +10,7 @@ import pytest
 from pytest_agenttasks.trees.objects import blob, entries
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.shadow import Shadow, diff, prepare
-from pytest_agenttasks.trees.workspace import Place, move_to, place, snapshot, tags, write_git
+from pytest_agenttasks.trees.workspace import Place, mounts_below, move_to, place, snapshot, tags, write_git
 from tests.user_repository import UserRepository
 
 
@@ -290,3 +290,46 @@ def test_folders_deeper_than_any_path_are_removed(shadow: Shadow, where: Place) 
     subprocess.run([sys.executable, "-c", script], cwd=where.path, check=True)
     reset(shadow, where)
     assert not (where.path / "build").exists()
+
+
+@pytest.mark.parametrize("level", ["path", "root"])
+def test_a_place_that_became_a_link_does_not_lead_to_the_users_checkout(
+    shadow: Shadow, where: Place, repository: UserRepository, level: str
+) -> None:
+    mine = repository.write("build/mine.txt", "mine\n")
+    places = {"path": (where.path, repository.path), "root": (where.root, repository.path.parent)}
+    link, target = places[level]
+    link.rename(link.with_name("moved"))
+    link.symlink_to(target)
+    assert set(changed(shadow, where).values()) == {"deleted"}
+    link.rename(link.with_name("moved again"))
+    link.symlink_to(target)
+    again = place(shadow, "agent", 0)
+    reset(shadow, again)
+    assert mine.read_text() == "mine\n"
+    assert repository.status() == ""
+    assert (again.path / "src/a.txt").read_text() == "a\n"
+    assert not link.is_symlink()
+
+
+def test_a_tracked_file_that_became_enormous_is_not_read(shadow: Shadow, where: Place) -> None:
+    os.truncate(where.path / "src/a.txt", 8 * 1024**4)
+    (where.path / "src/fine.txt").write_text("f\n")
+    shot = snapshot(shadow, where, base(shadow), ())
+    assert [oddity.name for oddity in shot.oddities] == ["src/a.txt"]
+    found = {change.name: change.verb for change in diff(shadow, base(shadow), shot.tree)}
+    assert found == {"src/a.txt": "deleted", "src/fine.txt": "added"}
+
+
+def test_mounts_below_a_folder_are_found_by_their_unescaped_names(tmp_path: Path) -> None:
+    root = tmp_path / "a place"
+    escaped = os.fsencode(root).replace(b" ", b"\\040")
+    table = tmp_path / "mountinfo"
+    lines = [
+        b"22 1 0:21 / / rw - ext4 x rw",
+        b"23 22 0:3 / %s rw - tmpfs none rw",
+        b"24 22 0:4 / %s/in rw - tmpfs none rw",
+    ]
+    table.write_bytes(b"\n".join([lines[0], lines[1] % escaped, lines[2] % escaped]) + b"\n")
+    assert mounts_below(root, table) == [f"{root}/in"]
+    assert mounts_below(root, tmp_path / "none") == []

@@ -224,12 +224,20 @@ def git_path(path: str) -> bytes:
 
 
 def _load(where: Place) -> Manifest | None:
-    try:
-        return msgspec.msgpack.decode((where.root / STAMP).read_bytes(), type=Manifest)
-    except FileNotFoundError:
+    unreadable = Manifest("unreadable", (), {})
+    file = where.root / STAMP
+    if not file.is_file():
         return None
+    try:
+        found = msgspec.msgpack.decode(file.read_bytes(), type=Manifest)
     except msgspec.DecodeError:
-        return Manifest("unreadable", (), {})
+        return unreadable
+    # It lies beside the files, so an agent may have written it, and what it names is removed.
+    return found if all(map(_is_below, found.roots)) else unreadable
+
+
+def _is_below(path: bytes) -> bool:
+    return all(part not in (b"", b".", b"..") for part in path.split(b"/"))
 
 
 def _listing(

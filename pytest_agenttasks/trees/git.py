@@ -39,16 +39,15 @@ DEAF: Mapping[str, str] = {
 }
 """What both profiles share."""
 
-NO_HOOKS: Mapping[str, str] = {
-    "GIT_CONFIG_COUNT": "3",
-    "GIT_CONFIG_KEY_0": "core.hooksPath",
-    "GIT_CONFIG_VALUE_0": os.devnull,
-    "GIT_CONFIG_KEY_1": "core.fsmonitor",
-    "GIT_CONFIG_VALUE_1": "false",
-    "GIT_CONFIG_KEY_2": "gc.auto",
-    "GIT_CONFIG_VALUE_2": "0",
-}
-"""Beats the repository's own configuration: only `git -c` ranks as high."""
+NO_HOOKS: Mapping[str, str] = {"core.hooksPath": os.devnull, "core.fsmonitor": "false", "gc.auto": "0"}
+"""Settings that a user's repository is never read or moved without; see `overriding`."""
+
+
+def overriding(settings: Mapping[str, str]) -> dict[str, str]:
+    """Variables with which settings beat the repository's own configuration: only `git -c` ranks as high."""
+    pairs = [(f"GIT_CONFIG_KEY_{n}", key) for n, key in enumerate(settings)]
+    pairs += [(f"GIT_CONFIG_VALUE_{n}", value) for n, value in enumerate(settings.values())]
+    return {"GIT_CONFIG_COUNT": str(len(settings)), **dict(pairs)}
 
 
 class GitError(Exception):

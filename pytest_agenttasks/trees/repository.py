@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..outcome import SetupError
 from . import git as git_module
-from .git import DEAF, MINIMUM, NO_HOOKS, GitError, git
+from .git import DEAF, MINIMUM, NO_HOOKS, GitError, git, overriding
 from .objects import ObjectReader, Stored
 
 PINNED = (
@@ -28,6 +28,9 @@ PINNED = (
     "user.",
 )
 """The user's own settings that decide what a file's content is in git, read before the first agent starts."""
+
+PROGRAMS = (".clean", ".smudge", ".process")
+"""The settings of a filter that name a program; empty, they name none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,11 @@ class Repository:
     identity: Identity | None
     plain_objects: bool = True
     _reader: ObjectReader = field(init=False, repr=False, compare=False)
+    _held: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _own_settings: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_own_settings", self._read_own_settings())
         object.__setattr__(self, "_reader", ObjectReader(self.top, self.environment))
 
     @property
@@ -72,11 +78,30 @@ class Repository:
     def environment(self) -> dict[str, str]:
         return {
             **DEAF,
-            **NO_HOOKS,
+            **overriding({**NO_HOOKS, **self._held}),
             "GIT_CONFIG_GLOBAL": str(self.home / "user.gitconfig"),
             "GIT_DIR": str(self.git_dir),
             "GIT_WORK_TREE": str(self.top),
         }
+
+    def hold_filters(self) -> None:
+        """From now on use the filters that were configured when this repository was discovered, and no others.
+
+        An agent may have written into the repository's own configuration, and git would start what is named there.
+        """
+        self._held.clear()
+        known = self._own_settings
+        if self._read_own_settings() == known and not any(b"include" in text.lower() for text in known):
+            return
+        now = {key for key, _ in _entries(self.line("config", "--list", "-z")) if key.startswith("filter.")}
+        pinned = {key: value for key, value in self.settings.items() if key.startswith("filter.")}
+        self._held.update(
+            {key: "" if key.endswith(PROGRAMS) else "false" for key in now - pinned.keys()} | pinned
+        )
+
+    def _read_own_settings(self) -> tuple[bytes, ...]:
+        files = (self.common_dir / "config", self.git_dir / "config.worktree")
+        return tuple(file.read_bytes() if file.is_file() else b"" for file in files)
 
     @property
     def identifier(self) -> str:
@@ -180,6 +205,13 @@ def discover(start: Path) -> Repository:
     repository.home.mkdir(parents=True, exist_ok=True)
     write_config(repository.home / "user.gitconfig", settings)
     return repository
+
+
+def _entries(listed: str) -> Iterator[tuple[str, str]]:
+    """The keys and values of `git config --list -z`."""
+    for entry in listed.split("\0")[:-1]:
+        key, with_value, value = entry.partition("\n")
+        yield key, value if with_value else "true"
 
 
 _KEPT: dict[str, str] = {}

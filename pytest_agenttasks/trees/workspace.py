@@ -19,6 +19,7 @@ from typing import Literal
 
 import platformdirs
 
+from ..outcome import SetupError
 from .git import GitError, split
 from .index_file import names
 from .objects import entries
@@ -61,14 +62,42 @@ def state_folder(repository: Repository) -> Path:
 
 def place(shadow: Shadow, role: Role, worker: int) -> Place:
     root = state_folder(shadow.repository) / f"{role}-{worker}"
-    (root / "tmp").mkdir(parents=True, exist_ok=True)
-    return Place(
+    where = Place(
         role=role,
         worker=worker,
         root=root,
         path=root / shadow.repository.top.name,
         index=shadow.git_dir / f"{role}-{worker}.index",
     )
+    take_back(where)
+    (root / "tmp").mkdir(exist_ok=True)
+    return where
+
+
+def take_back(where: Place) -> None:
+    """Have folders of our own at and above the place's files.
+
+    An agent may have put links there: to the user's checkout, which would then be cleaned and given a new `.git`.
+    """
+    for folder in (where.root.parent, where.root, where.path):
+        if folder.is_symlink() or not folder.is_dir():
+            folder.unlink(missing_ok=True)
+            folder.mkdir(parents=True)
+    if mounted := mounts_below(where.root):
+        raise SetupError(
+            f"{mounted[0]}: something is mounted in a workspace, and cleaning it would delete what is shown there; "
+            "an agent that may mount did that: unmount it, and use a sandbox"
+        )
+
+
+def mounts_below(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> list[str]:
+    """The mount points below a folder (Linux; elsewhere none is known)."""
+    if not table.exists():
+        return []
+    inside = os.fsencode(folder.resolve()) + b"/"
+    points = (line.split(b" ")[4] for line in table.read_bytes().splitlines())
+    plain = (re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), point) for point in points)
+    return [os.fsdecode(point) for point in plain if point.startswith(inside)]
 
 
 def move_to(shadow: Shadow, where: Place, tree: str, keep: Collection[bytes]) -> None:
@@ -168,6 +197,7 @@ def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[byte
     Oddities that the base's rules ignore are left out; with any other the tree holds what could be stored,
     and the caller keeps the workspace.
     """
+    take_back(where)
     found = survey(where.path, skip)
     git = partial(shadow.git, index=where.index, work_tree=where.path)
     odd = {oddity.path for oddity in found.oddities}
@@ -189,6 +219,9 @@ def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[byte
             reason = error.stderr.strip().splitlines()[-1:] or ["git add failed"]
             oddities.append(Oddity(b"(git add)", reason[0]))
         if oddities:
+            # Ignore rules hide only what is not in the index.
+            large = [oddity.path + b"\0" for oddity in oddities if oddity.large]
+            git("update-index", "--force-remove", "-z", "--stdin", stdin=b"".join(large))
             hiding = _hiding(shadow, where, [*skip, *(oddity.path for oddity in oddities)])
             git(*hiding, "add", "-A", "--ignore-errors", accept=(0, 1, 128))
         if not odd and (found.empty or found.files - tracked(shadow, where)):

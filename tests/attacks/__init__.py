@@ -1,0 +1,1 @@
+"""What a hostile or careless agent may try, as data: each attack with the outcome that it must have."""

@@ -1,0 +1,61 @@
+"""Runs of pytest that start from a process with everything imported: half the time of an ordinary start."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(
+    [
+        "pytest",
+        "pytest_timeout",
+        "_pytest.junitxml",
+        "pytest_agenttasks.integration.session",
+        "git",
+    ]
+)
+
+
+def run_pytest(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    output: Path,
+    timeout: float,
+    first: Callable[[], None] | None = None,
+) -> int:
+    """Run pytest with `argv` in a process of its own, its output to a file; `timeout` in seconds.
+
+    `first`, a function of a module, is called in that process before. Returns the exit status, -9 after a timeout.
+    """
+    process = _SERVER.Process(target=_run, args=(tuple(argv), str(cwd), dict(env), str(output), first))
+    process.start()
+    process.join(timeout)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _run(
+    argv: tuple[str, ...], cwd: str, env: dict[str, str], output: str, first: Callable[[], None] | None
+) -> None:
+    import pytest
+
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    os.setsid()
+    target = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    sys.path.insert(0, cwd)  # as `python -m pytest` does
+    if first is not None:
+        first()
+    sys.exit(pytest.main(list(argv)))
