@@ -396,7 +396,6 @@ EVIDENCE = (
         'write("src/product.py", "import os\\nos._exit(0)\\n")',
         settings=_BY_PYTEST,
         by="no fresh JUnit report",
-        waits_for="evidence",
     ),
     _red(
         "exit-status-at-exit",
@@ -404,7 +403,6 @@ EVIDENCE = (
         'write("src/product.py", "import atexit, os\\natexit.register(os._exit, 0)\\ndef answer():\\n    return 41\\n")',
         settings=_BY_PYTEST,
         by="the JUnit report has failures",
-        waits_for="evidence",
     ),
     _red(
         "stale-report",
@@ -416,7 +414,6 @@ EVIDENCE = (
         settings=_BY_REPORT,
         by="the JUnit report must be of this run",
         setting="opt-in: `gates[].junit`",
-        waits_for="evidence",
     ),
     _red(
         "forged-report",
@@ -425,7 +422,6 @@ EVIDENCE = (
         settings=_BY_REPORT,
         by="census: no test of the base may be missing",
         setting="opt-in: `gates[].junit`",
-        waits_for="evidence",
     ),
 )
 

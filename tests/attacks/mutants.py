@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_agenttasks import gates
+from pytest_agenttasks import gate_run, gates
+from pytest_agenttasks.evidence.census import Census
 from pytest_agenttasks.processes.supervisor import Finished, Supervisor
 from pytest_agenttasks.report import printable
 from pytest_agenttasks.run import Run
@@ -19,6 +20,7 @@ from pytest_agenttasks.trees.changes import Change
 from pytest_agenttasks.trees.repository import Repository
 from pytest_agenttasks.trees.shadow import Shadow
 from pytest_agenttasks.trees.workspace import Place, Snapshot
+from pytest_agenttasks.verdicts import Verdict
 
 
 def everything_is_in_scope() -> None:
@@ -109,7 +111,7 @@ def the_gate_checkout_is_not_cleaned() -> None:
 
 
 def rewritten_files_do_not_matter() -> None:
-    _set(gates, "split", lambda _: [])
+    _set(gate_run, "split", lambda _: [])
 
 
 def dependencies_are_not_compared() -> None:
@@ -157,16 +159,16 @@ def survivors_stay_alive() -> None:
 
 def the_last_line_decides() -> None:
     """A gate is green when it says so."""
-    ran = gates._run_gate
+    ran = gate_run.run_gate
 
-    def run_gate(*given: Any) -> gates.Verdict:
-        found = ran(*given)
+    def run_gate(*given: Any) -> tuple[Verdict, Census | None]:
+        found, census = ran(*given)
         said = Path(found.log).read_text(errors="replace") if found.log else ""
-        return found if found.passed or "passed" not in said else gates.Verdict(
-            gate=found.gate, tree=found.tree, passed=True, seconds=0.0, log=found.log
-        )  # fmt: skip
+        if not found.passed and "passed" in said:
+            found = Verdict(gate=found.gate, tree=found.tree, passed=True, seconds=0.0, log=found.log)
+        return found, census
 
-    _set(gates, "_run_gate", run_gate)
+    _replace(gate_run.run_gate, run_gate)
 
 
 def text_is_printed_as_it_is() -> None:

@@ -88,6 +88,7 @@ def _project(attack: Attack, folder: Path) -> Project:
         "max_attempts": 1,
         "retry_delay": 0,
         "sandbox": "bwrap" if attack.sandboxed else "none",
+        "canary": "off",
         **attack.settings,
     }
     repository.write("agenttasks.yaml", json.dumps(settings))
