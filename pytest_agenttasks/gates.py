@@ -160,7 +160,8 @@ def _run_gate(run: Run, gate: GateSettings, where: Place, tree: str, log: Path) 
     if not folder.is_dir():
         return verdict(f"its folder `{gate.cwd}` is not in the tree", 0.0, missing=True)
     run.events.write("gate-started", gate=gate.name, run=gate.run)
-    finished = run.supervisor.run(
+    finished = run.programs.run(
+        where,
         ["/bin/sh", "-c", gate.run],
         cwd=folder,
         env=found.variables,

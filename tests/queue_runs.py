@@ -44,7 +44,10 @@ class Project:
         return self.repository.path
 
     def configure(self, more: str = "", gate: str = GREEN) -> None:
-        """Write agenttasks.yaml and commit it."""
+        """Write agenttasks.yaml and commit it. No sandbox unless `more` has one: agents of most tests play the user,
+        or tell the test something, outside their workspace."""
+        if "sandbox:" not in more:
+            more = f"sandbox: none\n{more}"
         text = (
             f"gates:\n  - {{name: tests, run: {gate!r}}}\nretry_delay: 0\n"
             f"agent: {{name: command, command: 'sh {self.script}'}}\n{more}"

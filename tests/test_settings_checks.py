@@ -78,8 +78,6 @@ def test_an_environment_cannot_be_linked(read: Read, path: str) -> None:
 
 
 NOT_YET = [
-    ("sandbox: auto", "sandbox", "sandbox: none"),
-    ("sandbox: bwrap", "sandbox", "sandbox: none"),
     ("canary: strict", "canary", "canary: off"),
     ("notify: beep", "notify", "notify: null"),
     ("review: {every_tasks: 20}", "review.every_tasks", "review: {every_tasks: null}"),

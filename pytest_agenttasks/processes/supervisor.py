@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from . import orphans
+from .caps import OOM_SCORE
 from .lifeline import SILENCE, TICK, Lifeline, Lost
 from .orphans import end_orphans, process_start_time
 
@@ -130,6 +131,8 @@ class Supervisor:
         poll: Callable[[], str | None] | None = None,
         grace: float = 3.0,
         started: Callable[[int, float], None] | None = None,
+        caps: Mapping[str, int] | None = None,
+        wrapped: bool = False,
     ) -> Finished:
         """Run a program in a session of its own until it ends; then end all that it left behind.
 
@@ -137,7 +140,8 @@ class Supervisor:
         stdout) are emptied or made anew with mode 0600; `stdin` None is empty. After `timeout` seconds, or
         when `poll` (called four times a second) returns a text, its process group gets SIGTERM, and after
         `grace` seconds everything SIGKILL; more than `max_output` bytes in both files: SIGKILL at once, and
-        the rest is cut off. `started` gets pid and `process_start_time`.
+        the rest is cut off. `started` gets pid and `process_start_time`. `caps` are limits for it (`caps.LIMITS`).
+        `wrapped`: the program is a sandbox whose first process leads a session, and SIGTERM is for that one.
 
         Raises StartError, SupervisorLost, Unkillable, and whatever `poll` or `started` or a signal handler
         raises, but only after everything has been ended.
@@ -154,6 +158,9 @@ class Supervisor:
             "timeout": timeout,
             "max_output": max_output,
             "grace": grace,
+            "caps": dict(caps or {}),
+            "oom_score": None if caps is None else OOM_SCORE,
+            "wrapped": wrapped,
         }
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this Supervisor is running a program already; use one for each thread")

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .records import GateSettings, Settings
 
 NOT_YET: Mapping[Place, object] = {
-    ("sandbox",): "none",
     ("canary",): "off",
     ("notify",): None,
     ("workspace", "up"): None,
