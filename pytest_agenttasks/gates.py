@@ -27,6 +27,10 @@ from .trees.workspace import Place
 MAX_OUTPUT = 200 * 1024 * 1024
 """Bytes that a gate may print before it is ended."""
 MINIMUM_TIMEOUT = 600.0
+READ_ONLY = (
+    "in the sandbox a gate can write to its workspace, TMPDIR and /tmp only: lead the tool there by the gate's `env`, or "
+    "set `sandbox: none`"
+)
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +154,8 @@ def _run_gate(run: Run, gate: GateSettings, where: Place, tree: str, log: Path) 
 
     def verdict(reason: str, seconds: float, missing: bool = False) -> Verdict:
         evidence = tail_of_file(log) if reason and log.exists() else ""
+        if reason and run.programs.sandbox.active and "Read-only file system" in evidence:
+            evidence += f"\n({READ_ONLY})"
         if reason and found.withheld:
             evidence += f"\n(withheld from the gate, as they look like secrets: {', '.join(found.withheld)}; see env_pass)"
         return Verdict(
@@ -236,6 +242,7 @@ def _key(run: Run, gate: GateSettings, tree: str) -> str:
         _definition(gate),
         run.provider.digest(tree),
         _interpreters(gate.run, os.environ.get("PATH", "")),
+        run.programs.sandbox.program or "",
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

@@ -64,6 +64,14 @@ def test_a_gates_folder_and_the_memory_file_stay_inside_too(read: Read) -> None:
     assert read("gates: [{name: a, run: x, cwd: .}]").gates[0].cwd == "."
 
 
+@pytest.mark.parametrize("path", ["codex", "~", "~/", "~/.", "/", "~other/x", "~/../x", "/home/../etc"])
+def test_an_agents_own_files_have_a_place(read: Read, path: str) -> None:
+    assert f"`agent.writable[1]`: `{path}` is no place" in message(
+        read, f"agent: {{writable: [~/.codex, '{path}']}}"
+    )
+    assert read("agent: {writable: [~/.codex, /opt/x]}").agent.writable == ("~/.codex", "/opt/x")
+
+
 def test_a_path_has_one_way_into_a_workspace(read: Read) -> None:
     said = message(read, "workspace: {copy: [a, b], cache: [./b/]}")
     assert "`workspace.cache[0]`: `./b/` is in `workspace.copy` too" in said

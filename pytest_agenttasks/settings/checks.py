@@ -47,6 +47,7 @@ def flaws(settings: Settings) -> Iterator[Flaw]:
     yield from _positive(("agent",), settings.agent, "timeout", "stall_timeout")
     yield from _positive(("workspace",), settings.workspace, "setup_timeout")
     yield from _environment(("agent",), settings.agent.env, settings.agent.env_pass)
+    yield from _writable(settings.agent.writable)
     yield from _paths(("protected",), settings.protected)
     yield from _paths(("drop",), settings.drop)
     for key in ("copy", "cache", "link", "setup_inputs"):
@@ -118,6 +119,16 @@ def _path(place: Place, path: str, *, top_is_fine: bool = False) -> Iterator[Fla
         yield flaw(place, f"`{path}` is the whole top folder; name a file or folder in it")
     elif place[-1] == "file" and path.endswith("/"):
         yield flaw(place, f"`{path}` names a folder; name a file")
+
+
+def _writable(paths: Sequence[str]) -> Iterator[Flaw]:
+    for position, path in enumerate(paths):
+        if not path.startswith(("/", "~/")) or ".." in path.split("/") or not path.strip("~/."):
+            yield flaw(
+                ("agent", "writable", position),
+                f"`{path}` is no place for an agent's own files; write an absolute path, or one that starts with `~/`, "
+                "without `..`",
+            )
 
 
 def _one_list_each(settings: Settings) -> Iterator[Flaw]:
