@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import sysconfig
 from pathlib import Path
 
 import psutil
 import pytest
 
+from pytest_agenttasks.outcome import Kind
 from pytest_agenttasks.processes.sandbox import Sandbox
 from tests.claude_api import Say, ScriptedApi, Use
+from tests.opened import opened, outcome
 from tests.queue_runs import GREEN, Project
 from tests.user_repository import UserRepository
+from tests.virtual_environments import virtual_environment
 
 pytestmark = pytest.mark.usefixtures("bubblewrap")
 
@@ -84,6 +88,30 @@ def test_gates_are_confined_and_the_user_is_told(project: Project, home: Path) -
     assert not (home / ".bashrc").exists()
     assert not (project.path / "evil").exists()
     assert "sandbox - active=bwrap" in (project.path / "tasks/logs/orchestration.log").read_text()
+
+
+def test_a_copied_environment_runs_its_tests(repository: UserRepository) -> None:
+    site = virtual_environment(repository.path / ".venv")
+    (site / "borrowed.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    repository.commit(
+        "test", **{".gitignore": ".venv/\n", "test_it.py": "def test_it(tmp_path): tmp_path.touch()\n"}
+    )
+    gate = {
+        "name": "tests",
+        "run": ".venv/bin/python -m pytest -q -p no:cacheprovider test_it.py",
+        "env": {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    }
+    with opened(repository, sandbox="bwrap", gates=[gate], workspace={"copy": [".venv"]}) as run:
+        found = outcome(run)
+        assert found.landed, found
+
+
+def test_a_refused_write_is_explained(repository: UserRepository) -> None:
+    gate = {"name": "tests", "run": "! grep -q attempt src/a.txt || touch ~/.tool"}
+    with opened(repository, sandbox="bwrap", gates=[gate]) as run:
+        found = outcome(run)
+    assert found.kind is Kind.GATE
+    assert "in the sandbox a gate can write to its workspace" in found.evidence
 
 
 def test_without_one_the_run_says_what_that_means(project: Project) -> None:
