@@ -55,7 +55,7 @@ class Programs:
     ) -> Finished:
         """`Supervisor.run` in this place (`cwd`: a folder in it), with `own` for an agent.
 
-        Raises as that does; StartError also when the sandbox could not be made.
+        Raises as that does; StartError also when the sandbox could not be made, OSError (ENOSPC) when the disk ran full.
         """
         folder = cwd or where.path
         words, variables = argv, env
@@ -66,7 +66,15 @@ class Programs:
         finished = self.supervisor.run(
             words, cwd=folder, env=variables, stdout=stdout, stderr=stderr, stdin=stdin, timeout=timeout,
             max_output=max_output, poll=poll, started=started, caps=caps.LIMITS, wrapped=self.sandbox.active,
+            disk=(where.root, caps.LEAST_FREE),
         )  # fmt: skip
+        if finished.stopped == "disk":
+            least = f"{caps.LEAST_FREE // 1024 // 1024} MB"
+            raise OSError(
+                errno.ENOSPC,
+                f"less than {least} free; a program was ended before it took all",
+                str(where.root),
+            )
         if self.sandbox.active:
             _refuse_unmade(finished, stderr or stdout)
             return _unwrapped(finished)

@@ -20,6 +20,9 @@ LIMITS: Mapping[str, int] = {
 }
 """Name in `resource` → most that both the soft and the hard limit may be."""
 
+LEAST_FREE = 100 * 1024 * 1024
+"""Bytes free on the disk of the workspaces; with fewer a program is ended: the runner needs some to keep the attempt."""
+
 OOM_SCORE = 500
 """Added to a program's score (-1000 to 1000): when memory is short, the kernel ends it before the runner."""
 
@@ -32,5 +35,6 @@ def describe(root: bool) -> list[str]:
     return [
         f"limits of a program: a file of {LIMITS['RLIMIT_FSIZE'] // GIB} GiB, {LIMITS['RLIMIT_NOFILE']:,} open files, "
         f"{processes}, no core dumps",
+        f"  each is ended when less than {LEAST_FREE // 1024 // 1024} MB of disk are free",
         "  memory is not limited; when it is short, the kernel ends agents and gates first",
     ]

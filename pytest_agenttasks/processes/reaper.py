@@ -47,6 +47,7 @@ class Reaper:
         self._inbox: list[dict[str, Any]] = []
         self._partial = b""
         self._program = 0
+        self._disk: tuple[str, int] | None = None  # a folder, and the bytes that must stay free there
         self._wrapped = False  # a sandbox around the program was started, and leads a session of its own
         self._status: int | None = None  # of the program, once it ended
         os.set_inheritable(control, False)
@@ -116,6 +117,7 @@ class Reaper:
         self._send({"running": True})
         outputs, limit = handles[1:], request["max_output"]
         self._wrapped = request["wrapped"]
+        self._disk = request["disk"]
         stopped = self._hold(began, request["timeout"], request["grace"], outputs, limit)
         if self._gone:
             return
@@ -145,6 +147,8 @@ class Reaper:
                 self._beat()
                 if limit is not None and launch.total_size(outputs) > limit:
                     return stopped or "output"  # without grace: in that time it could fill the disk
+                if self._disk is not None and _is_full(*self._disk):
+                    return stopped or "disk"
             if now >= end:
                 reasons.append("timeout")
                 if stopped is not None:
@@ -243,6 +247,14 @@ class Reaper:
             pass  # the runner has enough of them unread
         except (BrokenPipeError, ConnectionResetError):
             self._gone = True
+
+
+def _is_full(folder: str, least: int) -> bool:
+    try:
+        found = os.statvfs(folder.encode("latin-1"))
+    except OSError:  # the program has taken the folder away
+        return False
+    return found.f_bavail * found.f_frsize < least
 
 
 def _polling(*handles: int | None) -> select.poll:
