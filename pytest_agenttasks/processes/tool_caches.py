@@ -2,7 +2,7 @@
 
 The user's are not shared: what an agent puts there (a wheel, a module's source) the user's next build would
 run, outside any sandbox. They are not mounted over either: a mount for each made a start several times as long.
-So variables lead the tools elsewhere.
+So variables lead the tools elsewhere. Stores that are only read (browsers, models, tool chains) stay where they are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ VARIABLES: Mapping[str, str] = {
     "YARN_CACHE_FOLDER": "yarn",
     "YARN_GLOBAL_FOLDER": "yarn-berry",
     "PNPM_HOME": "pnpm",
-    "npm_config_devdir": "node-gyp",
+    "npm_package_config_node_gyp_devdir": "node-gyp",
     "BUN_INSTALL_CACHE_DIR": "bun",
     "DENO_DIR": "deno",
     "PIP_CACHE_DIR": "pip",
@@ -50,6 +50,8 @@ HOMES: Mapping[str, tuple[str, frozenset[str]]] = {
 """Variable of a tool that keeps caches and settings in one folder → where that is in the home, and what in it is
 cache; links lead to the rest."""
 
+_MAVEN = "-Dmaven.repo.local"
+
 
 def redirected(
     caches: Path, home: Path | None, variables: Mapping[str, str], callers: Mapping[str, str]
@@ -70,8 +72,9 @@ def redirected(
             source = Path(given) if given else home / usual if home is not None else None
             _furnish(caches / usual.lstrip("."), source, private)
             found[name] = str(caches / usual.lstrip("."))
-    if "MAVEN_ARGS" not in variables:
-        found["MAVEN_ARGS"] = f"-Dmaven.repo.local={caches / 'maven'}"
+    options = variables.get("MAVEN_OPTS", "")
+    if _MAVEN not in options:
+        found["MAVEN_OPTS"] = f"{options} {_MAVEN}={caches / 'maven'}".strip()
     return found
 
 
