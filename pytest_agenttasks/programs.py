@@ -20,7 +20,7 @@ from .processes.sandbox import Sandbox, View, wrap
 from .processes.supervisor import Finished, StartError, Supervisor
 from .processes.tool_caches import redirected
 from .trees.repository import Repository
-from .trees.workspace import Place, state_folder
+from .trees.workspace import Place, remove, state_folder
 
 FATAL = frozenset({4, 5, 6, 7, 8, 9, 11, 13, 15, 24, 25, 31})
 """Signals that end programs. bwrap, like a shell, ends with 128 + N when signal N ended its program; a program that
@@ -63,11 +63,15 @@ class Programs:
             words, variables = self._wrapped(
                 self.sandbox.program, where, folder, argv, env, own or OwnFiles()
             )
-        finished = self.supervisor.run(
-            words, cwd=folder, env=variables, stdout=stdout, stderr=stderr, stdin=stdin, timeout=timeout,
-            max_output=max_output, poll=poll, started=started, caps=caps.LIMITS, wrapped=self.sandbox.active,
-            disk=(where.root, caps.LEAST_FREE),
-        )  # fmt: skip
+        links = {path: path.readlink() for path in (own.fixed if own else ()) if path.is_symlink()}
+        try:
+            finished = self.supervisor.run(
+                words, cwd=folder, env=variables, stdout=stdout, stderr=stderr, stdin=stdin, timeout=timeout,
+                max_output=max_output, poll=poll, started=started, caps=caps.LIMITS, wrapped=self.sandbox.active,
+                disk=(where.root, caps.LEAST_FREE),
+            )  # fmt: skip
+        finally:
+            _restore(links)
         if finished.stopped == "disk":
             least = f"{caps.LEAST_FREE // 1024 // 1024} MB"
             raise OSError(
@@ -94,9 +98,13 @@ class Programs:
         if found is None:
             raise StartError(argv[0], os.strerror(errno.ENOENT), errno.ENOENT)
         home = home_of(env)
-        caches, covers = where.root / "caches", where.root / "covers"
-        variables = {**env, **redirected(caches, home, env, os.environ)}
-        writable = _real((where.path, where.tmp, caches, *own.writable))
+        # Folders below the place's root, which no program in the sandbox can replace by a link.
+        caches, homes, covers = (where.root / name for name in ("caches", "homes", "covers"))
+        remove(homes)
+        for made in (caches, homes):
+            made.mkdir(exist_ok=True)
+        variables = {**env, **redirected(caches, homes, home, env, os.environ)}
+        writable = _real((where.path, where.tmp, caches, homes, *own.writable))
         self._refuse_too_much(_real(own.writable))
         copies = [_copy(path, where.tmp) for path in _real((*own.copied, *own.emptied))]
         named = (Path(word) for word in (found, *argv[1:]) if word.startswith("/") and os.path.lexists(word))
@@ -150,6 +158,14 @@ def _copy(path: Path, folder: Path) -> tuple[Path, Path]:
         shutil.copyfile(path, copy)
         copy.chmod(0o600)
     return path, copy
+
+
+def _restore(links: Mapping[Path, Path]) -> None:
+    """Put back links whose targets were read-only: in a writable folder a link itself cannot be."""
+    for path, target in links.items():
+        if not path.is_symlink() or path.readlink() != target:
+            remove(path)
+            path.symlink_to(target)
 
 
 def _refuse_unmade(finished: Finished, log: Path) -> None:

@@ -176,6 +176,30 @@ def test_what_is_fixed_in_it_stays_and_copies_are_thrown_away(shell: Shell, home
     assert os.listdir(home / ".agent/sessions") == ["old"]
 
 
+def test_a_link_in_it_cannot_be_replaced(shell: Shell, home: Path) -> None:
+    (home / ".agent").mkdir()
+    (home / "dotfiles").mkdir()
+    (home / "dotfiles/hooks").write_text("mine\n")
+    (home / ".agent/hooks").symlink_to("../dotfiles/hooks")
+    own = OwnFiles(writable=(home / ".agent",), fixed=(home / ".agent/hooks",))
+    assert not shell("echo x > ~/.agent/hooks", own=own).ok
+    shell("rm ~/.agent/hooks; mkdir ~/.agent/hooks; echo x > ~/.agent/hooks/evil", own=own)
+    assert (home / ".agent/hooks").read_text() == "mine\n"
+
+
+def test_nothing_that_a_program_left_leads_the_runner_elsewhere(shell: Shell, home: Path) -> None:
+    (home / ".cargo").mkdir()
+    (home / ".cargo/config").touch()
+    (home / "mine").mkdir()
+    (home / "mine/config").write_text("mine\n")
+    root = shell.where.root
+    line = f"cd {root}; for d in homes/* caches tmp/.own* tmp; do rm -rf $d; ln -s {home}/mine $d; done"
+    for _ in range(2):
+        shell(line, own=OwnFiles(copied=(home / ".gitconfig",)))
+    assert (home / "mine/config").read_text() == "mine\n"
+    assert os.listdir(home / "mine") == ["config"]
+
+
 @pytest.mark.parametrize("path", ["", "src", ".git/agenttasks", ".."])
 def test_the_users_repository_is_never_made_writable(shell: Shell, path: str) -> None:
     with pytest.raises(SetupError, match="which only the runner may change"):
@@ -258,7 +282,7 @@ def test_caches_of_tools_are_the_workspaces_own(shell: Shell, home: Path) -> Non
     )
     assert (shell.where.root / "caches/npm/x").exists()
     assert shell("echo $PIP_CACHE_DIR; echo $CARGO_HOME", PIP_CACHE_DIR="/set/in/settings").ok
-    assert shell.said.splitlines() == ["/set/in/settings", str(shell.where.root / "caches/cargo")]
+    assert shell.said.splitlines() == ["/set/in/settings", str(shell.where.root / "homes/cargo")]
 
 
 def test_the_limits_hold(shell: Shell) -> None:

@@ -7,8 +7,9 @@ So variables lead the tools elsewhere. Stores that are only read (browsers, mode
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 VARIABLES: Mapping[str, str] = {
@@ -36,56 +37,64 @@ VARIABLES: Mapping[str, str] = {
 }
 """Variable → folder below the caches of one workspace."""
 
-HOMES: Mapping[str, tuple[str, frozenset[str]]] = {
+HOMES: Mapping[str, tuple[str, tuple[str, ...], frozenset[str]]] = {
     "CARGO_HOME": (
         ".cargo",
-        frozenset({"registry", "git", "credentials", "credentials.toml"})
-        | {".package-cache", ".package-cache-mutate", ".global-cache", ".crates.toml", ".crates2.json"},
+        ("registry", "git"),
+        frozenset({"credentials", "credentials.toml", ".crates.toml", ".crates2.json", ".global-cache"})
+        | {".package-cache", ".package-cache-mutate"},
     ),
     "GRADLE_USER_HOME": (
         ".gradle",
-        frozenset({"caches", "daemon", "native", "notifications", "workers", "wrapper", "jdks", ".tmp"}),
+        ("caches", "wrapper", "jdks", "native"),
+        frozenset({"daemon", "notifications", "workers", ".tmp"}),
     ),
 }
-"""Variable of a tool that keeps caches and settings in one folder → where that is in the home, and what in it is
-cache; links lead to the rest."""
+"""Variable of a tool that keeps caches and settings in one folder → where that is in the home, its caches, and what
+is left out; links lead to the rest."""
 
 _MAVEN = "-Dmaven.repo.local"
 
 
 def redirected(
-    caches: Path, home: Path | None, variables: Mapping[str, str], callers: Mapping[str, str]
+    caches: Path, homes: Path, home: Path | None, variables: Mapping[str, str], callers: Mapping[str, str]
 ) -> dict[str, str]:
-    """The variables that lead tools to `caches`; makes what they need there.
+    """The variables that lead tools to `caches`, a folder that programs in the sandbox write to, and to `homes`, an
+    empty one.
 
     A variable that has another value in `variables` than in `callers`, the runner's own environment, was set in
     the settings: it stays.
     """
-    caches.mkdir(parents=True, exist_ok=True)
     found = {}
-    for name, folder in VARIABLES.items():
+    for name, short in VARIABLES.items():
         if variables.get(name) == callers.get(name):
-            found[name] = str(caches / folder)
-    for name, (usual, private) in HOMES.items():
+            found[name] = str(caches / short)
+    for name, (usual, cached, left_out) in HOMES.items():
         if variables.get(name) == callers.get(name):
             given = callers.get(name)
             source = Path(given) if given else home / usual if home is not None else None
-            _furnish(caches / usual.lstrip("."), source, private)
-            found[name] = str(caches / usual.lstrip("."))
+            folder = homes / usual.lstrip(".")
+            folder.mkdir()
+            for cache in cached:
+                _lead(folder / cache, caches / f"{folder.name}-{cache}")
+            _furnish(folder, source, left_out.union(cached))
+            found[name] = str(folder)
     options = variables.get("MAVEN_OPTS", "")
     if _MAVEN not in options:
         found["MAVEN_OPTS"] = f"{options} {_MAVEN}={caches / 'maven'}".strip()
     return found
 
 
-def _furnish(folder: Path, source: Path | None, private: frozenset[str]) -> None:
-    """Links in `folder` to all in `source` but what is private; a program may have put anything in their place."""
-    folder.mkdir(exist_ok=True)
+def _lead(link: Path, cache: Path) -> None:
+    with contextlib.suppress(FileExistsError):  # whatever a program put there: this follows no link
+        cache.mkdir()
+    link.symlink_to(cache)
+
+
+def _furnish(folder: Path, source: Path | None, left_out: Collection[str]) -> None:
+    """Links in `folder` to all in `source` but what is left out."""
     if source is None or not source.is_dir():
         return
     for entry in os.scandir(source):
-        link = folder / entry.name
-        if entry.name not in private and not (link.is_symlink() and str(link.readlink()) == entry.path):
-            if os.path.lexists(link):
-                link.rename(folder / f"{entry.name}.replaced") if link.is_dir() else link.unlink()
-            link.symlink_to(entry.path)
+        if entry.name not in left_out:
+            (folder / entry.name).symlink_to(entry.path)
