@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import pytest
 from pytest_agenttasks.agents.own_files import OwnFiles
 from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.processes import hidden
-from pytest_agenttasks.processes.sandbox import Sandbox
+from pytest_agenttasks.processes.sandbox import Sandbox, View, wrap
 from pytest_agenttasks.processes.supervisor import Finished, StartError, SupervisorLost
 from pytest_agenttasks.programs import Programs
 from pytest_agenttasks.run import Run
@@ -258,6 +259,31 @@ def test_nothing_outlives_a_killed_supervisor(shell: Shell) -> None:
             stdout=shell.log, poll=kill,
         )  # fmt: skip
     until(lambda: not marked(mark))
+
+
+def test_it_dies_with_whoever_started_it(bubblewrap: Sandbox) -> None:
+    """Even where supervisor and runner are killed at once."""
+    assert bubblewrap.program is not None
+    mark = f"mark-{os.getpid()}-orphan"
+    inside = ["sh", "-c", f"setsid sh -c ': {mark}; sleep 60; :' & wait"]
+    words = wrap(bubblewrap.program, View(cwd=Path("/"), writable=()), inside)
+    with subprocess.Popen(["sh", "-c", '"$@" & wait', "sh", *words]) as parent:
+        until(lambda: any(p.name() == "sleep" for p in psutil.process_iter() if mark in _above(p)))
+        parent.kill()
+    try:
+        until(lambda: not marked(mark), 5)
+    finally:
+        for process in marked(mark):
+            process.kill()
+
+
+def _above(process: psutil.Process) -> str:
+    """The command line of the parent."""
+    try:
+        parent = process.parent()
+        return " ".join(parent.cmdline()) if parent is not None else ""
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def test_a_program_that_is_not_there_is_told_as_without_a_sandbox(shell: Shell) -> None:
