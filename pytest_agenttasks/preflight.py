@@ -71,6 +71,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     for program in run.journal.history.programs:
         if end_orphans(program.pid, program.started):
             say(f"ended process {program.pid}, left over from a run that was killed")
+    for role in ("agent", "gate"):
+        run.programs.end_left(place(run.shadow, role, run.worker))
     try:
         line = landing.recover(run.shadow, run.journal)
     except landing.InTheWay as error:

@@ -12,12 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
+
 from .agents.own_files import OwnFiles
 from .outcome import SetupError
 from .processes import caps
 from .processes.hidden import hidden
+from .processes.orphans import end_all
 from .processes.sandbox import Sandbox, View, wrap
-from .processes.supervisor import Finished, StartError, Supervisor
+from .processes.supervisor import Finished, StartError, Supervisor, SupervisorLost
 from .processes.tool_caches import redirected
 from .trees.repository import Repository
 from .trees.workspace import Place, remove, state_folder
@@ -70,6 +73,9 @@ class Programs:
                 max_output=max_output, poll=poll, started=started, caps=caps.LIMITS, wrapped=self.sandbox.active,
                 disk=(where.root, caps.LEAST_FREE),
             )  # fmt: skip
+        except SupervisorLost:
+            self.end_left(where)
+            raise
         finally:
             _restore(links)
         if finished.stopped == "disk":
@@ -83,6 +89,19 @@ class Programs:
             _refuse_unmade(finished, stderr or stdout)
             return _unwrapped(finished)
         return finished
+
+    def end_left(self, where: Place) -> tuple[str, ...]:
+        """End sandboxes in this place that nobody supervises; return their names. bwrap's inner process asks to die with
+        the outer one only after it was forked: whoever kills that one just then leaves it behind."""
+        mark = os.path.realpath(where.tmp)
+
+        def left() -> set[psutil.Process]:
+            found = (
+                (process, process.info["cmdline"] or [""]) for process in psutil.process_iter(["cmdline"])
+            )
+            return {process for process, words in found if words[0] == self.sandbox.program and mark in words}
+
+        return end_all(left) if self.sandbox.active else ()
 
     def _wrapped(
         self,

@@ -261,6 +261,19 @@ def test_nothing_outlives_a_killed_supervisor(shell: Shell) -> None:
     until(lambda: not marked(mark))
 
 
+def test_a_sandbox_without_a_supervisor_is_found_and_ended(shell: Shell) -> None:
+    mark = f"mark-{os.getpid()}-left"
+    view = View(cwd=Path("/"), writable=(Path(os.path.realpath(shell.where.tmp)),))
+    program = shell.run.programs.sandbox.program
+    assert program is not None
+    words = wrap(program, view, ["sh", "-c", f": {mark}; sleep 60; :"])
+    with subprocess.Popen([word for word in words if word != "--die-with-parent"]):
+        other = place(shell.run.shadow, "agent", 0)
+        assert shell.run.programs.end_left(other) == ()
+        assert set(shell.run.programs.end_left(shell.where)) == {"bwrap"}
+        until(lambda: not marked(mark), 5)
+
+
 def test_it_dies_with_whoever_started_it(bubblewrap: Sandbox) -> None:
     """Even where supervisor and runner are killed at once."""
     assert bubblewrap.program is not None
