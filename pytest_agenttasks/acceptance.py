@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import gates
+from . import gates, verdicts
 from .base import Base
 from .outcome import Ended, Kind, Outcome
 from .run import Run
 from .settings.records import GateSettings
 from .tasks.task import Task
+from .verdicts import Verdict
 
 
 def commands(task: Task) -> list[GateSettings]:
@@ -20,7 +21,10 @@ def commands(task: Task) -> list[GateSettings]:
 def refuse_what_holds(run: Run, task: Task, base: Base, logs: Path, stem: str) -> None:
     """Raise Ended (REFUSED) where a command is green on the base, or red only because its program is missing."""
     for command in commands(task):
-        verdict = gates.check(run, [command], base.tree, base.commit, logs, f"{stem}.before", trust=False)[-1]
+        verdict = gates.check(
+            run, [command], base.tree, base.commit, logs, f"{stem}.before", trust=False, second_chance=False
+        )[-1]
+        verdicts.note_branch(run, [command], base.tree)
         if verdict.passed:
             why = "holds already, before any change"
             advice = (
@@ -35,11 +39,13 @@ def refuse_what_holds(run: Run, task: Task, base: Base, logs: Path, stem: str) -
         raise Ended(Outcome(Kind.REFUSED, summary, evidence=verdict.evidence, log=verdict.log, advice=advice))
 
 
-def check(run: Run, task: Task, tree: str, head: str, logs: Path, stem: str) -> list[gates.Verdict]:
-    """Run the commands on the composed tree. Raises Ended (ACCEPT) for the first that is red."""
-    verdicts = gates.check(run, commands(task), tree, head, logs, stem) if task.front.accept else []
-    if verdicts and not verdicts[-1].passed:
-        red = verdicts[-1]
+def check(run: Run, task: Task, tree: str, head: str, logs: Path, stem: str, base: str) -> list[Verdict]:
+    """Run the commands on the composed tree; what ran on `base` must still. Raises Ended (ACCEPT) for the first red one."""
+    given: list[Verdict] = []
+    if task.front.accept:
+        given = gates.check(run, commands(task), tree, head, logs, stem, base=base, second_chance=False)
+    if given and not given[-1].passed:
+        red = given[-1]
         command = next((c.run for c in commands(task) if c.name == red.gate), red.gate)
         raise Ended(
             Outcome(
@@ -50,4 +56,4 @@ def check(run: Run, task: Task, tree: str, head: str, logs: Path, stem: str) -> 
                 log=red.log,
             )
         )
-    return verdicts
+    return given

@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from . import acceptance, gates, landing, retry
+from . import acceptance, gates, landing, retry, review_gate
 from .agents.contract import Progress
 from .attempt_record import Attempt, logs_of, record
 from .base import Base, base_of, memory_of
@@ -20,9 +20,10 @@ from .processes.supervisor import SupervisorLost
 from .report.printable import one_line
 from .run import Run
 from .session import gates_of, hold_session, store, write_prompt
+from .settings.records import GateSettings
 from .tasks.scope import judge
 from .tasks.task import Task
-from .trees.changes import Change
+from .trees.changes import Change, shown
 from .trees.checkout import ready
 from .trees.dependencies import SetupFailed
 from .trees.git import GitError
@@ -130,26 +131,62 @@ def _land(
         _refuse_moved(run, task, base_tree, tip, changes)
         candidate = compose(run.shadow, tip.tree, [*changes, *task_move(run, tip.tree, task, "done")])
         wanted = gates_of(run, task)
-        done = commit(
-            run.shadow, candidate, tip.commit, commit_message(run, this, [gate.name for gate in wanted])
-        )
+        asked = review_gate.reviews(wanted)
+        names = [gate.name for gate in (*gates.shell(wanted), *asked)]
+        done = commit(run.shadow, candidate, tip.commit, commit_message(run, this, names))
         run.progress(task.name, Progress(step="gates"))
-        this.verdicts = gates.check(run, wanted, candidate, done, logs_of(run, task), this.stem)
+        this.verdicts = gates.check(
+            run, wanted, candidate, done, logs_of(run, task), this.stem, base=tip.tree
+        )
+        this.note_gates()
         if not this.verdicts[-1].passed:
             red = this.verdicts[-1]
-            raise Ended(gates.refuse_red(run, wanted, red, tip.commit, logs_of(run, task), this.stem))
-        this.verdicts += acceptance.check(run, task, candidate, done, logs_of(run, task), this.stem)
-        new = memory_commit(run, done, landed=[task], memory=memory, without=task.name)
-        gates.inherit(run, run.settings.gates, candidate, run.repository_tree(new))
-        _refuse_edited(run, task)
-        passed = Passed(
-            task=task.name, attempt=this.number, old=tip.commit, new=new, commit=done, branch=run.branch,
-            task_blob=_text_id(run, task), tracked=run.queue.tracked,
-        )  # fmt: skip
-        run.journal.write(passed)
+            outcome = gates.refuse_red(run, wanted, red, tip.commit, logs_of(run, task), this.stem)
+            if outcome.kind is Kind.GATE and red.compared not in ("", tip.tree):
+                continue  # held against an older tree of the branch; the tests of this tip are known now
+            raise Ended(outcome)
+        logs = logs_of(run, task)
+        this.verdicts += acceptance.check(run, task, candidate, done, logs, this.stem, tip.tree)
+        passed = _passed(run, this, tip, done, memory)
+        if asked:
+            _review(run, this, asked, review_gate.Submission(candidate, tip.tree, changes, memory))
+            done = commit(
+                run.shadow, candidate, tip.commit, commit_message(run, this, names)
+            )  # now with its cost
+            passed = _passed(run, this, tip, done, memory)
         if _advance(run, task, passed):
             return _landed(run, task, passed)
     raise Ended(Outcome(Kind.MOVED, f"the branch moved {LANDING_TRIES} times while the gates ran"))
+
+
+def _passed(run: Run, this: Attempt, tip: Base, done: str, memory: AgentMemory | None) -> Passed:
+    """The memory on top of the verified commit `done`, and both written down."""
+    task = this.task
+    new = memory_commit(run, done, landed=[task], memory=memory, without=task.name)
+    gates.inherit(run, run.settings.gates, run.repository_tree(done), run.repository_tree(new))
+    _refuse_edited(run, task)
+    passed = Passed(
+        task=task.name, attempt=this.number, old=tip.commit, new=new, commit=done, branch=run.branch,
+        task_blob=_text_id(run, task), tracked=run.queue.tracked,
+    )  # fmt: skip
+    run.journal.write(passed)
+    return passed
+
+
+def _review(
+    run: Run, this: Attempt, asked: Sequence[GateSettings], submission: review_gate.Submission
+) -> None:
+    """Hold the reviews of a result that is written down as passed: an outage or a kill costs no second session.
+
+    Raises Ended, with the result forgotten where a review has refused it.
+    """
+    run.progress(this.task.name, Progress(step="review"))
+    try:
+        review_gate.check(run, this, asked, submission)
+    except Ended as ended:
+        if ended.outcome.kind is Kind.GATE:
+            run.journal.write(Abandoned(task=this.task.name, attempt=this.number))
+        raise
 
 
 def _refuse_moved(run: Run, task: Task, base_tree: str, tip: Base, changes: Sequence[Change]) -> None:
@@ -158,7 +195,7 @@ def _refuse_moved(run: Run, task: Task, base_tree: str, tip: Base, changes: Sequ
         return
     clash = conflicts(run.shadow, base_tree, tip.tree, changes)
     if clash:
-        names = ", ".join(path.decode("utf-8", "backslashreplace") for path in clash[:10])
+        names = ", ".join(shown(path) for path in clash[:10])
         raise Ended(Outcome(Kind.MOVED, f"the branch has changed the same files meanwhile: {names}"))
     verdict = judge(task.scope, task.front.allow_tests, tip.rules, changes)
     if len(verdict.allowed) != len(changes):
@@ -212,7 +249,8 @@ def _resume(run: Run, this: Attempt) -> Outcome | None:
         try:
             return _land(run, this, run.repository_tree(passed.old), *_verified(run, this.task, passed))
         except Ended as ended:
-            if ended.outcome.kind not in (Kind.MOVED, Kind.GATE, Kind.ACCEPT):
+            refused = this.task.name not in run.journal.history.passed  # by a review
+            if refused or ended.outcome.kind not in (Kind.MOVED, Kind.GATE, Kind.ACCEPT):
                 raise
     run.journal.write(Abandoned(task=this.task.name, attempt=passed.attempt))
     this.number = run.journal.history.attempts.get(this.task.name, 0) + 1

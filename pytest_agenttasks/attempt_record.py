@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from .agents.contract import AgentResult
-from .gates import Verdict
 from .journal import AttemptEnded
-from .outcome import Outcome
-from .report.printable import one_line
+from .outcome import Kind, Outcome
+from .report.printable import encodable, one_line
 from .report.transcript import write_transcript
 from .run import Run
 from .settings.durations import format_duration
 from .tasks.task import Task
+from .verdicts import Verdict
 
 
 @dataclass
 class Attempt:
-    """What is known of one attempt so far; `outcome` is set when it is over. Times in seconds, money in USD."""
+    """What is known of one attempt so far; `outcome` is set when it is over. Times in seconds, money in USD.
+
+    `denials` counts the edits and commands that its session was refused while it went on.
+    """
 
     task: Task
     number: int
@@ -31,10 +35,39 @@ class Attempt:
     verdicts: list[Verdict] = field(default_factory=list)
     tree: str | None = None
     dropped: tuple[str, ...] = ()
+    denials: int = 0
+    reviews: list[AgentResult] = field(default_factory=list)
+    """The sessions of its review gates, in order."""
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Of the agent's session and of all reviews; None: of none is known."""
+        known = [held.cost_usd for held in self._sessions if held.cost_usd is not None]
+        return sum(known) if known else None
+
+    @property
+    def turns(self) -> int | None:
+        """Of the agent's session and of all reviews; None: of none is known."""
+        known = [held.turns for held in self._sessions if held.turns is not None]
+        return sum(known) if known else None
+
+    @property
+    def _sessions(self) -> list[AgentResult]:
+        return [*([self.agent] if self.agent is not None else []), *self.reviews]
 
     @property
     def stem(self) -> str:
         return f"attempt-{self.number}"
+
+    @property
+    def flaky(self) -> tuple[str, ...]:
+        """The names of its gates that were red at first and green when run again."""
+        return tuple(verdict.gate for verdict in self.verdicts if verdict.flaky and not verdict.cached)
+
+    def note_gates(self) -> None:
+        """Add what the gates had to say of their tests to the attempt's notes."""
+        said = [note for verdict in self.verdicts if not verdict.cached for note in verdict.notes]
+        self.notes += [note for note in said if note not in self.notes]
 
 
 def logs_of(run: Run, task: Task) -> Path:
@@ -52,29 +85,75 @@ def earlier_failures(run: Run, task: Task) -> list[Outcome]:
     return [_read_back(run, task, attempt) for attempt in ended[len(ended) - count :]]
 
 
+def failure_before_requeue(run: Run, task: Task) -> list[Outcome]:
+    """The last charged outcome from before the task was given up and queued again; none where it has landed since."""
+    for ended in reversed(run.journal.history.ended.get(task.name, ())):
+        if ended.kind is Kind.LANDED:
+            break
+        if ended.kind.charged:
+            return [_read_back(run, task, ended)]
+    return []
+
+
 def _read_back(run: Run, task: Task, ended: AttemptEnded) -> Outcome:
-    file = logs_of(run, task) / f"attempt-{ended.attempt}.json"
-    try:
-        document = msgspec.json.decode(file.read_bytes(), type=_Written)
-    except (OSError, msgspec.DecodeError):
-        return Outcome(ended.kind, ended.summary)
+    document = _written_before(logs_of(run, task) / f"attempt-{ended.attempt}.json")
     return Outcome(
-        ended.kind, document.summary, evidence=document.evidence, gate=document.gate, paths=document.paths
+        ended.kind,
+        document.summary or ended.summary,
+        evidence=document.evidence,
+        gate=document.gate,
+        paths=document.paths,
     )
 
 
+def _written_before(file: Path) -> _Written:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Written)
+    except (OSError, msgspec.DecodeError):
+        return _Written()
+
+
 class _Written(msgspec.Struct, frozen=True):
-    """What a result record says of an outcome."""
+    """What a result record says of an attempt, as far as it is read back."""
 
     summary: str = ""
     evidence: str = ""
     gate: str | None = None
     paths: tuple[str, ...] = ()
+    denials: tuple[str, ...] = ()
+    denied: int = 0
+    notes: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    reviews: tuple[dict[str, Any], ...] = ()
+
+
+def earlier_parts(run: Run, this: Attempt) -> list[AttemptEnded]:
+    """The ends that this very attempt has had: its verified result was kept, and is resumed now."""
+    ended = run.journal.history.ended.get(this.task.name, ())
+    return [part for part in ended if part.attempt == this.number]
+
+
+def total_cost(run: Run, this: Attempt) -> float | None:
+    """USD of the attempt with its earlier parts; None: of none is known."""
+    costs = [*(part.cost_usd for part in earlier_parts(run, this)), this.cost_usd]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None
+
+
+def session_id(run: Run, this: Attempt) -> str | None:
+    """The agent's session, also where this part of the attempt held none."""
+    if this.agent is not None:
+        return this.agent.session
+    return next((part.session for part in earlier_parts(run, this) if part.session), None)
 
 
 def record(run: Run, this: Attempt, outcome: Outcome) -> None:
     """The attempt's end, in the journal, the event log and its folder."""
     agent = this.agent or AgentResult()
+    cost, session = total_cost(run, this), session_id(run, this)
+    earlier = earlier_parts(run, this)
+    folder = logs_of(run, this.task)
+    before = _written_before(folder / f"{this.stem}.json") if earlier else _Written()
     run.journal.write(
         AttemptEnded(
             task=this.task.name,
@@ -82,16 +161,16 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
             kind=outcome.kind,
             summary=one_line(outcome.summary),
             seconds=round(this.seconds, 3),
-            cost_usd=agent.cost_usd,
-            turns=agent.turns,
+            cost_usd=this.cost_usd,
+            turns=this.turns,
             session=agent.session,
+            flaky=this.flaky,
         )
     )
     run.events.write(
         "attempt-ended", task=this.task.name, attempt=this.number, outcome=outcome.kind.value, summary=outcome.summary,
-        took=format_duration(this.seconds), cost_usd=agent.cost_usd, commit=outcome.commit,
+        took=format_duration(this.seconds), cost_usd=this.cost_usd, commit=outcome.commit,
     )  # fmt: skip
-    folder = logs_of(run, this.task)
     stream = folder / f"{this.stem}.jsonl"
     if stream.exists():
         write_transcript(
@@ -106,15 +185,38 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
         "paths": list(outcome.paths),
         "gate": outcome.gate,
         "commit": outcome.commit,
-        "seconds": round(this.seconds, 3),
-        "cost_usd": agent.cost_usd,
-        "turns": agent.turns,
-        "session": agent.session,
-        "denials": list(agent.denials),
-        "notes": this.notes,
-        "dropped": list(this.dropped),
+        "seconds": round(this.seconds + sum(part.seconds for part in earlier), 3),
+        "cost_usd": cost,
+        "turns": sum(filter(None, [this.turns, *(part.turns for part in earlier)])) or None,
+        "session": session,
+        "denials": [*before.denials, *agent.denials],
+        "denied": before.denied + this.denials,
+        "notes": [*before.notes, *this.notes],
+        "dropped": [*before.dropped, *this.dropped],
+        "reviews": [
+            *before.reviews,
+            *(
+                {
+                    "session": held.session,
+                    "model": held.model,
+                    "cost_usd": held.cost_usd,
+                    "turns": held.turns,
+                    "answer": (held.details or {}).get("answer"),
+                    "denials": list(held.denials),
+                }
+                for held in this.reviews
+            ),
+        ],
         "gates": [
-            {"name": v.gate, "passed": v.passed, "seconds": v.seconds, "log": v.log} for v in this.verdicts
+            {
+                "name": v.gate,
+                "passed": v.passed,
+                "seconds": v.seconds,
+                "log": v.log,
+                "tests": v.tests,
+                "flaky": v.flaky,
+            }
+            for v in this.verdicts
         ],
     }
     text = msgspec.json.format(msgspec.json.encode(_encodable(document)), indent=2)
@@ -124,7 +226,7 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
 def _encodable(value: object) -> object:
     """Text with lone surrogates cannot be encoded: show them as escapes."""
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        return encodable(value)
     if isinstance(value, dict):
         return {key: _encodable(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -6,10 +6,11 @@ import datetime
 import os
 import re
 import shutil
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import gates
+from .attempt_record import session_id, total_cost
 from .base import memory_of
 from .journal import Failed, Landed, Passed, Released
 from .landing import BranchMoved, InTheWay, advance
@@ -50,17 +51,17 @@ def task_move(run: Run, tree: str, task: Task, folder: str, name: str | None = N
 
 def commit_message(run: Run, this: Attempt, gate_names: Sequence[str]) -> str:
     """Subject, the task's title, and the trailers that say where the commit comes from."""
-    task, agent = this.task, this.agent
+    task = this.task
     kind = task.front.type or run.settings.commit.type
     own = f"{kind}: complete {task.name} (automated agent run)\n\n{one_line(task.title)}\n"
     message = run.extensions.commit_message(task, own) or own
     if not run.settings.commit.trailers:
         return message
     trailers = [f"Agent-Task: {task.name}", f"Agent-Attempt: {this.number}"]
-    if agent is not None and agent.session:
-        trailers.append(f"Agent-Session: {one_line(agent.session)}")
-    if agent is not None and agent.cost_usd is not None:
-        trailers.append(f"Agent-Cost-USD: {agent.cost_usd:.4f}")
+    if session := session_id(run, this):
+        trailers.append(f"Agent-Session: {one_line(session)}")
+    if (cost := total_cost(run, this)) is not None:
+        trailers.append(f"Agent-Cost-USD: {cost:.4f}")
     trailers.append(f"Agent-Gates: {', '.join(gate_names)}")
     return message.rstrip("\n") + "\n\n" + "\n".join(trailers) + "\n"
 
@@ -113,37 +114,18 @@ def give_up(run: Run, task: Task) -> str | None:
         except FileNotFoundError:
             return f"{task.name}: its file was taken away meanwhile"
     else:
-        for _ in range(TRIES):
-            tip = run.repository.tip()
-            tree = run.repository_tree(tip)
+
+        def draft(tree: str) -> Draft | None:
             moves = task_move(run, tree, task, "failed", name)
-            if not moves:
-                return f"{task.name}: its file was taken away meanwhile"
             after = compose(run.shadow, tree, moves)
             changes = [*moves, *memory_changes(run, after, landed=(), without=task.name)]
-            done = commit(
-                run.shadow,
-                compose(run.shadow, tree, changes),
-                tip,
-                f"chore(tasks): move {task.name} to failed\n",
-            )
-            try:
-                advance(
-                    run.shadow,
-                    run.journal,
-                    branch=run.branch,
-                    old=tip,
-                    new=done,
-                    why=f"agenttasks: {task.name} failed",
-                )
-            except BranchMoved:
-                continue
-            except InTheWay as error:
-                return f"{task.name} stays pending: {error}"
-            gates.inherit(run, run.settings.gates, tree, run.repository_tree(done))
-            break
-        else:
-            return f"{task.name} stays pending: the branch kept moving"
+            return Draft(changes, f"chore(tasks): move {task.name} to failed") if moves else None
+
+        try:
+            if _keep_books(run, f"agenttasks: {task.name} failed", draft) is None:
+                return f"{task.name}: its file was taken away meanwhile"
+        except (InTheWay, BranchMoved) as error:
+            return f"{task.name} stays pending: {error}"
     run.journal.write(Failed(task=task.name))
     run.events.write("task-failed", task=task.name)
     return None
@@ -181,40 +163,54 @@ def settle_all(run: Run) -> list[str]:
 
 def commit_queue(run: Run) -> str | None:
     """Commit what the user did to a tracked queue: new, edited, moved and deleted task files. Returns the commit."""
-    for _ in range(TRIES):
+
+    def draft(tree: str) -> Draft | None:
         paths = changed_files(run.repository, run.queue)
-        if not paths:
-            return None
+        changes = _as_on_disk(run, tree, paths) if paths else []
+        count = len(changes)
+        what = one_line(changes[0].name, 80) if count == 1 else f"{count} task files"
+        return Draft(changes, f"chore(tasks): update {what}", paths) if changes else None
+
+    try:
+        return _keep_books(run, "agenttasks: queue", draft)
+    except InTheWay as error:
+        raise SetupError(f"{run.queue.pending}: the queue's files cannot be committed: {error}") from error
+    except BranchMoved as error:
+        raise SetupError(f"{run.repository.top}: {error}; is another program committing here?") from error
+
+
+class Draft(NamedTuple):
+    """A bookkeeping commit to be; `on_disk` are paths whose files are as it has them already."""
+
+    changes: Sequence[Change]
+    subject: str
+    on_disk: Sequence[bytes] = ()
+
+
+def _keep_books(run: Run, why: str, draft: Callable[[str], Draft | None]) -> str | None:
+    """Commit what `draft` makes of the tip's tree, anew where the branch has moved; None where that is nothing.
+
+    Raises InTheWay, and BranchMoved when the branch keeps moving.
+    """
+    for _ in range(TRIES):
         tip = run.repository.tip()
         tree = run.repository_tree(tip)
-        changes = _as_on_disk(run, tree, paths)
-        new_tree = compose(run.shadow, tree, changes)
+        wanted = draft(tree)
+        if wanted is None:
+            return None
+        new_tree = compose(run.shadow, tree, wanted.changes)
         if new_tree == tree:
             return None
-        count = len(changes)
-        subject = f"chore(tasks): update {count} task file{'s' * (count > 1)}"
-        if count == 1:
-            subject = f"chore(tasks): update {one_line(changes[0].name, 80)}"
-        done = commit(run.shadow, new_tree, tip, subject + "\n")
+        done = commit(run.shadow, new_tree, tip, f"{wanted.subject}\n")
         try:
             advance(
-                run.shadow,
-                run.journal,
-                branch=run.branch,
-                old=tip,
-                new=done,
-                why="agenttasks: queue",
-                on_disk=paths,
+                run.shadow, run.journal, branch=run.branch, old=tip, new=done, why=why, on_disk=wanted.on_disk
             )
         except BranchMoved:
             continue
-        except InTheWay as error:
-            raise SetupError(
-                f"{run.queue.pending}: the queue's files cannot be committed: {error}"
-            ) from error
         gates.inherit(run, run.settings.gates, tree, new_tree)
         return done
-    raise SetupError(f"{run.repository.top}: the branch keeps moving; is another program committing here?")
+    raise BranchMoved("the branch keeps moving")
 
 
 def _as_on_disk(run: Run, tree: str, paths: Sequence[bytes]) -> list[Change]:

@@ -12,6 +12,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 if __name__ == "__main__":  # last on the path: whatever lies beside the package shadows nothing
@@ -51,6 +52,19 @@ def session_settings(rules_file: Path) -> str:
     command = shlex.join([sys.executable, "-I", str(Path(__file__).resolve()), str(rules_file)])
     hook = {"matcher": TOOLS, "hooks": [{"type": "command", "command": command, "timeout": 30}]}
     return json.dumps({"hooks": {"PreToolUse": [hook]}})
+
+
+def refused(rules_file: Path) -> int:
+    """How many calls the hook has refused in this session, also in one that was cut short."""
+    try:
+        return _refusals(rules_file).read_bytes().count(b"\n")
+    except OSError:
+        return 0
+
+
+def _refusals(rules_file: Path) -> Path:
+    """`attempt-1.refused.jsonl` beside `attempt-1.guard.json`: a line for each refusal."""
+    return rules_file.with_name(f"{rules_file.name.partition('.')[0]}.refused.jsonl")
 
 
 def refusal(document: dict[str, object], call: dict[str, object]) -> str | None:
@@ -101,10 +115,14 @@ def _list(value: object) -> list[object]:
 
 
 def main(rules_file: Path) -> None:
-    """Answer one call on stdin."""
-    reason = refusal(json.loads(rules_file.read_text(encoding="utf-8")), json.load(sys.stdin))
+    """Answer one call on stdin, and keep count of what is refused."""
+    call = json.load(sys.stdin)
+    reason = refusal(json.loads(rules_file.read_text(encoding="utf-8")), call)
     if reason is None:
         return
+    line = json.dumps({"tool": call.get("tool_name"), "reason": reason}) + "\n"
+    with suppress(OSError), _refusals(rules_file).open("ab", buffering=0) as file:  # the refusal matters more
+        file.write(line.encode())
     answer = {
         "hookEventName": "PreToolUse",
         "permissionDecision": "deny",

@@ -1,4 +1,7 @@
-"""Hooks for extenders; a plugin or the project's conftest.py may implement any of them."""
+"""Hooks for extenders; a plugin or the project's conftest.py may implement any of them.
+
+PYTEST_DONT_REWRITE: nothing here asserts anything, and every pytest run of the environment imports this.
+"""
 
 from __future__ import annotations
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from .attempt_record import Attempt, logs_of
 from .base import Base
 from .memory.agent_changes import AgentMemory, agent_changes
 from .outcome import Ended, Kind, Outcome
 from .run import Run
+from .tasks.patterns import fold
 from .tasks.scope import Verdict, judge
-from .trees.changes import SYMLINK_MODE, Change
-from .trees.objects import blob
+from .trees.changes import SYMLINK_MODE, Change, shown
+from .trees.objects import TREE_MODE, Entry, blob, read_tree
 from .trees.shadow import diff
 from .trees.survey import leaves
 from .trees.workspace import Snapshot
@@ -28,6 +31,7 @@ def inspect(run: Run, this: Attempt, base: Base, shot: Snapshot) -> tuple[Verdic
         for change in verdict.allowed
         if change.new_mode == SYMLINK_MODE and leaves(change.path, blob(run.shadow, change.new_object))
     ]
+    refused += _twins(run, shot.tree, verdict.allowed, {entry.pattern for entry in task.scope})
     memory = None
     if verdict.memory is not None:
         memory, reasons = _judge_memory(run, base, verdict.memory)
@@ -58,6 +62,30 @@ def inspect(run: Run, this: Attempt, base: Base, shot: Snapshot) -> tuple[Verdic
     if not verdict.allowed and not task.front.allow_no_change:
         raise Ended(Outcome(Kind.AGENT, "no change: the session ended without changing a file in scope"))
     return verdict, memory
+
+
+def _twins(run: Run, tree: str, allowed: Sequence[Change], named: Collection[str]) -> list[tuple[str, str]]:
+    """New paths that some file systems take for one that is there already; a scope may name such a path itself."""
+    folded: dict[str, dict[str, list[bytes]]] = {}
+    found = []
+    for change in allowed:
+        if not change.added or change.name in named:
+            continue
+        folder = Entry(TREE_MODE, tree)
+        for name in change.path.split(b"/"):
+            if folder.object_id not in folded:
+                names: dict[str, list[bytes]] = {}
+                for other in read_tree(run.shadow, folder.object_id):
+                    names.setdefault(fold(shown(other)), []).append(other)
+                folded[folder.object_id] = names
+            twins = [other for other in folded[folder.object_id][fold(shown(name))] if other != name]
+            if twins:
+                found.append(
+                    (change.name, f"added: differs from `{shown(twins[0])}` in case or composition only")
+                )
+                break
+            folder = read_tree(run.shadow, folder.object_id)[name]
+    return found
 
 
 def _judge_memory(run: Run, base: Base, change: Change) -> tuple[AgentMemory | None, tuple[str, ...]]:

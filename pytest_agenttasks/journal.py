@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from .outcome import Kind, SetupError
+from .report.printable import encodable
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="record"):
@@ -52,7 +53,8 @@ class AttemptStored(Record, frozen=True, tag="attempt-stored"):
 
 
 class Passed(Record, frozen=True, tag="passed"):
-    """The gates passed: `commit` is the task's, `new` the tip it brings (bookkeeping on top), `old` where it goes."""
+    """The gates passed, those that are shell lines: `commit` is the task's, `new` the tip it brings (bookkeeping on
+    top), `old` where it goes. Reviews come after this record, and what is resumed from it goes through them again."""
 
     task: str
     attempt: int
@@ -105,6 +107,7 @@ class AttemptEnded(Record, frozen=True, tag="attempt-ended"):
     cost_usd: float | None = None
     turns: int | None = None
     session: str | None = None
+    flaky: tuple[str, ...] = ()
 
 
 class Failed(Record, frozen=True, tag="failed"):
@@ -232,10 +235,7 @@ def _encoded(record: AnyRecord) -> bytes:
         return _ENCODER.encode(record)
     except UnicodeEncodeError:  # a task's file name or an agent's session id that is no UTF-8
         values = msgspec.to_builtins(record)
-        shown = {
-            k: v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v
-            for k, v in values.items()
-        }
+        shown = {key: encodable(value) if isinstance(value, str) else value for key, value in values.items()}
         return _ENCODER.encode(shown)
 
 

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     AUTH = "auth"
     NETWORK = "network"
     BASE_RED = "base-red"
+    REVIEW = "review"
     MOVED = "moved"
     CHECKOUT = "checkout"
     DISK = "disk"

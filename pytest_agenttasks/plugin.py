@@ -1,6 +1,7 @@
 """The pytest entry point: options, and turning everything else on when --agent-tasks is given.
 
-Imported by every pytest run of the environment: nothing heavy may be imported here.
+Imported by every pytest run of the environment: nothing heavy may be imported here, and PYTEST_DONT_REWRITE spares
+pytest from looking for assertions where it cannot keep what it compiles.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from . import gates, landing
+from . import gates, landing, review_session
 from .agents.registry import preflight as agent_preflight
+from .agents.registry import unknown
 from .base import memory_of, rules_of
 from .bookkeeping import commit_queue, settle_all
 from .journal import RunStarted
@@ -84,9 +85,9 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     refuse_unusable(run.repository)
     refuse_dirty(run.repository, run.queue.relative if run.queue.tracked else None)
     _refuse_full_disk(run)
-    if not run.settings.gates:
+    if not gates.shell(run.settings.gates):
         raise SetupError(
-            f"{run.settings_file}: no gate: nothing would be verified; `agenttasks init` writes the gates it finds, or add "
+            f"{run.settings_file}: no gate with `run`: nothing is verified; `agenttasks init` writes the gates it finds, or add "
             "e.g.\n  gates:\n    - {name: tests, run: npm test}"
         )
     tip = run.repository.tip()
@@ -96,6 +97,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     for line in sandbox.describe(run.programs.sandbox):
         say(line)
     _check_agent(run, say)
+    for line in review_session.preflight(run):
+        say(line)
     ensure_folders(run.queue)
     if committed := commit_queue(run):
         say(f"committed the queue's new and edited files as {committed[:10]}")
@@ -121,10 +124,7 @@ def _check_agent(run: Run, say: Callable[[str], None]) -> None:
     described = agent_preflight(settings, found.variables)
     if described is None:
         if not run.extensions.knows_agent(settings.name):
-            raise SetupError(
-                f"{run.settings_file}: no agent named `{settings.name}`; use claude, command or replay, or install the "
-                "plugin that registers it"
-            )
+            raise SetupError(unknown(settings.name, run.agent_named_by))
     elif described:
         say(f"agent {settings.name}: {described}")
 

@@ -78,7 +78,7 @@ def build_prompt(
         ),
         *_checks(task, gates),
         f"# Task {task.name}",
-        _marked(task),
+        marked("task-file", task.text),
         *(addition.strip("\n") for addition in additions if addition.strip()),
         *_failures(failures, gates, starts_from_attempt),
     ]
@@ -121,23 +121,28 @@ def _memory_rule(memory_file: str | None) -> Iterator[str]:
 
 def _checks(task: Task, gates: Sequence[GateSettings]) -> Iterator[str]:
     lines = []
-    for gate in gates:
+    for gate in (gate for gate in gates if gate.run):
         folder = f" (in {_code(gate.cwd)})" if gate.cwd else ""
         lines.append(f"- {gate.name}{folder}: {_command(gate.run)}")
     lines += [f"- of this task: {_command(command)}" for command in task.front.accept]
     if lines:
         yield "# Checks that must pass\n\nRun them yourself before you finish:\n\n" + "\n".join(lines)
+    if any(gate.agent for gate in gates):
+        yield (
+            "When they pass, a reviewer who knows only the task and your changes must approve: every item of the "
+            "task done, and done honestly."
+        )
 
 
-def _marked(task: Task) -> str:
-    """The task file between two marker lines that do not occur in it."""
-    marker = "task-file"
+def marked(name: str, text: str) -> str:
+    """`text` between two marker lines that do not occur in it."""
+    marker = name
     number = 1
-    while f"{marker}>" in task.text:
+    while f"{marker}>" in text:
         number += 1
-        marker = f"task-file-{number}"
-    end = "" if task.text.endswith("\n") else "\n"
-    return f"<{marker}>\n{task.text}{end}</{marker}>"
+        marker = f"{name}-{number}"
+    end = "" if text.endswith("\n") else "\n"
+    return f"<{marker}>\n{text}{end}</{marker}>"
 
 
 def _failures(
@@ -160,8 +165,8 @@ def _failures(
 def _failure(which: str, outcome: Outcome, gates: Sequence[GateSettings], limit: int) -> str:
     happened = _WHAT_HAPPENED.get(outcome.kind, "it ended early, through no fault of the task")
     lines = [f"## {which}: {happened}", "", f"Reason: {one_line(outcome.summary, 500)}"]
-    command = next((gate.run for gate in gates if gate.name == outcome.gate), None)
-    if command is not None:
+    command = next((gate.run for gate in gates if gate.name == outcome.gate), "")
+    if command:
         lines.append(f"Command: {_command(command)}")
     evidence = outcome.evidence if outcome.evidence.strip() else "\n".join(outcome.paths)
     if evidence.strip():

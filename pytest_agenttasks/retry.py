@@ -77,7 +77,7 @@ def decide(
             if standing.free >= FREE_RETRIES:
                 return Final(give_up=False)
             return Again(0.0, "the branch moved")
-        case Kind.CHECKOUT | Kind.INTERRUPTED:
+        case Kind.CHECKOUT | Kind.INTERRUPTED | Kind.REVIEW:
             return Final(give_up=False)
         case Kind.AUTH | Kind.BASE_RED | Kind.DISK | Kind.INTERNAL:
             return Stop(outcome.summary)

@@ -66,7 +66,10 @@ class NoExtensions:
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that outlives one attempt. `titles` remembers the pending tasks' titles (name → title)."""
+    """Everything that outlives one attempt. `titles` remembers the pending tasks' titles (name → title).
+
+    `typed` are the settings' keys that the command line gave.
+    """
 
     repository: Repository
     settings: Settings
@@ -82,12 +85,18 @@ class Run:
     extensions: Extensions
     tags: bytes
     worker: int = 0
+    typed: frozenset[str] = frozenset()
     titles: dict[str, str] = field(default_factory=dict)
     progress: Callable[[str, Progress], None] = lambda task, progress: None
 
     def repository_tree(self, commit: str) -> str:
         """The tree of a commit that may not be in the user's repository yet."""
         return self.shadow.read(f"{commit}^{{tree}}").object_id
+
+    @property
+    def agent_named_by(self) -> str:
+        """What chose the agent: the settings file, or the command line."""
+        return "command line" if "agent.name" in self.typed else str(self.settings_file)
 
     def close(self) -> None:
         self.supervisor.close()
@@ -113,6 +122,7 @@ def open_run(
     listeners: Sequence[Callable[[dict[str, Any]], None]] = (),
     progress: Callable[[str, Progress], None] = lambda task, progress: None,
     worker: int = 0,
+    typed: frozenset[str] = frozenset(),
     branch: str | None = None,
 ) -> Run:
     """Open a run on a repository that `repository.refuse_unusable` has passed. Raises SetupError.
@@ -130,8 +140,16 @@ def open_run(
     programs = Programs(supervisor, sandbox.find(settings.sandbox), repository)
 
     def run_line(where: Place, line: str, log: Path, timeout: float) -> Finished:
-        found = environment(repository, where, os.environ, passed=(), extra=settings.agent.env)
-        return programs.run(where, ["/bin/sh", "-c", line], env=found.variables, stdout=log, timeout=timeout)
+        passed = workspace.env_pass
+        found = environment(repository, where, os.environ, passed=passed, extra=settings.agent.env)
+        finished = programs.run(
+            where, ["/bin/sh", "-c", line], env=found.variables, stdout=log, timeout=timeout
+        )
+        if not finished.ok and found.withheld:
+            with log.open("a") as file:
+                names = ", ".join(found.withheld)
+                file.write(f"\n(withheld, as they look like secrets: {names}; see workspace.env_pass)\n")
+        return finished
 
     return Run(
         repository=repository,
@@ -148,6 +166,7 @@ def open_run(
         extensions=extensions,
         tags=tags(repository),
         worker=worker,
+        typed=typed,
         progress=progress,
     )
 

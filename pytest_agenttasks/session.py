@@ -9,7 +9,8 @@ from pathlib import Path
 
 from . import guard, landing
 from .agents.contract import AgentResult, AgentWorkspace, Execute, Progress, Prompt
-from .attempt_record import Attempt, logs_of
+from .agents.registry import unknown
+from .attempt_record import Attempt, failure_before_requeue, logs_of
 from .base import Base
 from .journal import AttemptStored, ProgramStarted
 from .outcome import Outcome, SetupError
@@ -19,6 +20,7 @@ from .prompt import build_prompt
 from .run import Run, agent_environment, agent_files
 from .settings.records import GateSettings
 from .tasks.task import Task
+from .trees.changes import shown
 from .trees.checkout import environment
 from .trees.shadow import keep, patch
 from .trees.workspace import Place, Snapshot, set_aside, snapshot
@@ -37,6 +39,7 @@ def write_prompt(run: Run, this: Attempt, failures: Sequence[Outcome], base: Bas
     """What the session is told, also put into its log folder."""
     task = this.task
     file = logs_of(run, task) / f"{this.stem}.prompt.md"
+    told = failures or failure_before_requeue(run, task)
 
     def text(additions: Sequence[str]) -> str:
         return build_prompt(
@@ -47,7 +50,7 @@ def write_prompt(run: Run, this: Attempt, failures: Sequence[Outcome], base: Bas
             protected=base.rules.protected,
             memory_file=base.rules.memory_file if base.memory is not None else None,
             gates=gates_of(run, task),
-            failures=failures,
+            failures=told,
             starts_from_attempt=start != base.tree,
             additions=additions,
         )
@@ -85,7 +88,7 @@ def hold_session(
         max_turns=front.max_turns or settings.max_turns,
         model=front.model or settings.model,
         budget_usd=front.budget_usd or settings.budget_usd,
-        execute=_executor(run, where, variables, limit),
+        execute=executor(run, where, variables, limit),
         progress=lambda progress: run.progress(this.task.name, progress),
         guard=rules_file,
     )
@@ -95,14 +98,14 @@ def hold_session(
     except StartError as error:
         raise SetupError(f"agent `{settings.name}` cannot be started: {error}") from error
     if result is None:
-        raise SetupError(
-            f"no agent named `{settings.name}`: use claude, command or replay, or install the plugin that registers it"
-        )
+        raise SetupError(unknown(settings.name, run.agent_named_by))
+    this.denials = max(result.denied, len(result.denials), guard.refused(rules_file))
     this.notes.extend(result.notes)
     return result
 
 
-def _executor(run: Run, where: Place, variables: Mapping[str, str], limit: float) -> Execute:
+def executor(run: Run, where: Place, variables: Mapping[str, str], limit: float) -> Execute:
+    """How programs of a session are run in `where`: supervised, journaled, for at most `limit` seconds."""
     own = agent_files(run)
 
     def started(pid: int, when: float) -> None:
@@ -142,16 +145,16 @@ def store(run: Run, this: Attempt, where: Place, base: Base) -> Snapshot:
         this.tree = shot.tree
         ref = f"refs/attempts/{this.task.name}/{this.number}"
         with ThreadPoolExecutor(1) as beside:
-            shown = beside.submit(patch, run.shadow, base.tree, shot.tree)
+            difference = beside.submit(patch, run.shadow, base.tree, shot.tree)
             keep(run.shadow, ref, shot.tree)
             run.journal.write(
                 AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree)
             )
-            (logs_of(run, this.task) / f"{this.stem}.diff").write_bytes(shown.result())
+            (logs_of(run, this.task) / f"{this.stem}.diff").write_bytes(difference.result())
         if shot.oddities:
             place = set_aside(where, f"{this.task.name}.{this.number}")
             this.notes.append(f"not everything could be stored; the whole workspace is kept in {place}")
         if shot.left_over:
-            names = ", ".join(path.decode("utf-8", "backslashreplace") for path in shot.left_over[:10])
+            names = ", ".join(shown(path) for path in shot.left_over[:10])
             this.notes.append(f"ignored files left out: {names}")
     return shot

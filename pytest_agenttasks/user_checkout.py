@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from .outcome import SetupError
-from .trees.changes import Change, parents
+from .trees.changes import Change, parents, shown
 from .trees.git import split
 from .trees.index_file import lookup, unchanged
 from .trees.repository import Repository
@@ -262,4 +262,4 @@ def _remove_empty_parents(top: bytes, path: bytes) -> None:
 
 
 def _names(paths: Sequence[bytes]) -> list[str]:
-    return [path.decode("utf-8", "backslashreplace") for path in paths]
+    return [shown(path) for path in paths]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from . import gates
+from . import gates, verdicts
 from .base import memory_of, rules_of
 from .run import Run
 from .tasks.scope import judge
@@ -86,13 +86,23 @@ def verify(run: Run, chosen: Sequence[Commit], logs: Path) -> Iterator[Finding]:
         red = evidence = ""
         if sort is Sort.TASK:
             tree = run.repository.tree_of(commit.id)
-            verdicts = gates.check(
-                run, run.settings.gates, tree, commit.id, logs, commit.id[:12], trust=False
+            before = _gated_parent(run, commit)
+            given = gates.check(
+                run, run.settings.gates, tree, commit.id, logs, commit.id[:12], trust=False, base=before
             )
-            if not verdicts[-1].passed:
-                red = f"{verdicts[-1].gate}: {verdicts[-1].reason} ({verdicts[-1].log})"
-                evidence = verdicts[-1].evidence
+            if not given[-1].passed:
+                red = f"{given[-1].gate}: {given[-1].reason} ({given[-1].log})"
+                evidence = given[-1].evidence
         yield Finding(commit, sort, problems, red, evidence, note)
+
+
+def _gated_parent(run: Run, commit: Commit) -> str | None:
+    """The tree of the commit's parent, where its tests are known; it is not gated just for that."""
+    if not commit.parents:
+        return None
+    tree = run.repository.tree_of(commit.parents[0])
+    known = (verdicts.recall(run, verdicts.key(run, gate, tree)) for gate in run.settings.gates)
+    return tree if all(known) else None
 
 
 def _examine(run: Run, commit: Commit) -> tuple[Sort, tuple[str, ...]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.claude_api import Refusal, Say, ScriptedApi, Use, usage_limit
+from pytest_agenttasks.cli import main
+from tests.claude_api import Refusal, Say, ScriptedApi, Silence, Use, usage_limit
 from tests.queue_runs import GREEN, Project
 from tests.user_repository import UserRepository
 
@@ -164,7 +166,10 @@ def test_an_agent_that_is_not_there_is_said_before_anything(claude: Project) -> 
 
 
 def test_a_session_that_strays_is_told_at_once_and_lands_in_one_attempt(
-    claude: Project, claude_api: ScriptedApi
+    claude: Project,
+    claude_api: ScriptedApi,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     claude_api.add(
         [
@@ -182,3 +187,25 @@ def test_a_session_that_strays_is_told_at_once_and_lands_in_one_attempt(
     assert "not in Files in Scope. This task may change: src/new.txt" in told
     record = json.loads((claude.path / "tasks/logs/001-strays/attempt-1.json").read_text())
     assert len([d for d in record["denials"] if "src/stray.txt" in d or "package.json" in d]) == 2
+    assert (record["denied"], result.properties["001-strays"]["denials"]) == (2, "2")
+    assert "2 edits or commands refused" in result.output
+    folder = claude.path / "tasks/logs/001-strays"
+    assert len((folder / "attempt-1.refused.jsonl").read_text().splitlines()) == 2
+    assert re.search(
+        r"## End: success, \d turns, 2 refused", (folder / "attempt-1.transcript.md").read_text()
+    )
+    monkeypatch.chdir(claude.path)
+    assert main(["show", "001-strays", "--attempt", "1"]) == 0
+    told = capsys.readouterr().out
+    assert "2 refused while it went on" in told
+    assert "refused while it went on: Write" in told
+
+
+def test_a_session_that_is_cut_short_still_tells_what_it_was_refused(
+    claude: Project, claude_api: ScriptedApi
+) -> None:
+    claude_api.add([Use("Write", file_path="src/stray.txt", content="x"), Silence()])
+    claude.task("001-strays", front="timeout: 8\nmax_attempts: 1")
+    result = claude.run()
+    assert result.outcomes == {"001-strays": "agent"}, result.output
+    assert result.properties["001-strays"]["denials"] == "1"

@@ -31,6 +31,15 @@ def test_a_whole_session_is_one_record() -> None:
     assert (stream.result.turns, stream.result.text) == (3, "All done.")
 
 
+def test_only_the_result_says_what_was_answered_by_a_schema() -> None:
+    answer = {"approve": True}
+    said = call("StructuredOutput", structured_output=answer)
+    assert stream_of(INIT, {**said, "structured_output": answer}, DONE).result == stream_of(INIT, DONE).result
+    result = stream_of(INIT, {**DONE, "structured_output": answer}).result
+    assert result is not None
+    assert result.answer == answer
+
+
 def test_the_blocks_of_one_message_count_as_one_turn() -> None:
     stream = stream_of(INIT, call("Read", "m1"), call("Edit", "m1"), call("Edit", "m2"))
     assert stream.turns == 2
@@ -126,6 +135,7 @@ def test_denials_say_what_was_refused() -> None:
     assert result is not None
     assert set(result.denials) == {"Write /etc/x"}
     assert len(result.denials) == KEPT_DENIALS
+    assert result.denied == 200
 
 
 def test_lines_that_are_no_events_are_counted() -> None:

@@ -59,6 +59,22 @@ def test_a_failed_task_is_requeued_with_a_note_that_the_next_session_reads(
     assert result.outcomes == {"002-stray": "landed"}, result.output
     prompt = (after.path / "tasks/logs/002-stray/attempt-2.prompt.md").read_text()
     assert "## Reviewer's note\nleave b alone" in prompt
+    assert "(attempt 1 of 1)" in prompt
+    assert "The checkout is fresh" in prompt
+    assert "src/b.txt: modified: not in Files in Scope" in prompt.partition("# What failed before")[2]
+
+
+def test_what_failed_before_a_task_landed_is_not_told_when_it_runs_once_more(after: Project) -> None:
+    after.agent('echo "$AGENTTASKS_ATTEMPT" >> src/a.txt')
+    assert main(["requeue", "002-stray"]) == 0
+    assert after.run().outcomes == {"002-stray": "landed"}
+    after.repository.git(
+        "revert", "--no-edit", after.repository.git("log", "--format=%H", "--grep=complete 002-stray")
+    )
+    assert main(["requeue", "002-stray", "-m", "again"]) == 0
+    assert after.run().outcomes == {"002-stray": "landed"}
+    prompt = (after.path / "tasks/logs/002-stray/attempt-3.prompt.md").read_text()
+    assert "What failed before" not in prompt
 
 
 def test_a_reverted_task_is_held_until_it_is_requeued(

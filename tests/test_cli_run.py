@@ -208,3 +208,19 @@ def test_help_is_this_commands_and_pytests(repository: UserRepository) -> None:
     assert done.returncode == 0
     assert done.stdout.startswith("usage: agenttasks run [PYTEST ARGS]")
     assert "--agent-budget-usd" in done.stdout
+
+
+def test_a_wrong_option_is_this_commands_error_with_the_nearest_one(hostile: Project) -> None:
+    done = command(hostile.repository.path, "--agnt", "x")
+    assert done.returncode == 4
+    assert "agenttasks run: error: unrecognized arguments: --agnt" in done.stderr
+    assert "did you mean: --agent\n" in done.stderr
+    assert "/dev/null" not in done.stderr
+    assert "python" not in done.stderr
+    done = command(hostile.repository.path, "--zzzzzzzz")
+    assert "did you mean" not in done.stderr
+    user = hostile.repository
+    user.write(
+        "tasks/conftest.py", "def pytest_addoption(parser):\n    parser.addoption('--speed', default='')\n"
+    )
+    assert "did you mean: --speed\n" in command(user.path, "--sped=9").stderr

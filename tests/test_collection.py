@@ -48,18 +48,18 @@ def three(project: Project) -> Project:
 @pytest.mark.parametrize(
     ("args", "chosen"),
     [
-        (QUEUE, ["001-keys", "003-pool", "002-tokens"]),
+        (QUEUE, ["003-pool", "001-keys", "002-tokens"]),
         ((*QUEUE, "tasks/pending/003-pool.md"), ["003-pool"]),
         (
             (*QUEUE, "tasks/pending/003-pool.md::003-pool", "tasks/pending/001-keys.md"),
-            ["001-keys", "003-pool"],
+            ["003-pool", "001-keys"],
         ),
-        ((*QUEUE, "tasks"), ["001-keys", "003-pool", "002-tokens"]),
+        ((*QUEUE, "tasks"), ["003-pool", "001-keys", "002-tokens"]),
         (("--agent-tasks", "tasks/pending/002-tokens.md"), ["002-tokens"]),
-        ((*QUEUE, "-k", "keys or pool"), ["001-keys", "003-pool"]),
+        ((*QUEUE, "-k", "keys or pool"), ["003-pool", "001-keys"]),
         ((*QUEUE, "-m", "auth", "--strict-markers"), ["001-keys", "002-tokens"]),
         ((*QUEUE, "--deselect", "tasks/pending/001-keys.md::001-keys"), ["003-pool", "002-tokens"]),
-        ((*QUEUE, "--doctest-glob=*.md", "--doctest-modules"), ["001-keys", "003-pool", "002-tokens"]),
+        ((*QUEUE, "--doctest-glob=*.md", "--doctest-modules"), ["003-pool", "001-keys", "002-tokens"]),
     ],
     ids=lambda value: " ".join(value[2:]) or "all" if isinstance(value, tuple) else "",
 )

@@ -422,3 +422,21 @@ def test_dependencies_among_tracked_files_are_found_again(with_lock: UserReposit
             made(run)
             assert (where.path / path).exists()
         assert os.readlink(where.path / "deps/a") == "../packages/a"
+
+
+def test_setup_inherits_the_secrets_that_are_passed_to_it_and_names_those_withheld(
+    with_lock: UserRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGISTRY_TOKEN", "t0")
+    monkeypatch.setenv("OTHER_TOKEN", "t1")
+    setup = 'mkdir -p deps && test "$REGISTRY_TOKEN" = t0 && test -z "$OTHER_TOKEN" && touch deps/made'
+    gate = {"name": "tests", "run": 'test -z "$REGISTRY_TOKEN"'}
+    with opened(with_lock, gates=[gate], workspace={"setup": setup}) as run:
+        with pytest.raises(SetupFailed) as failed:
+            made(run)
+        said = failed.value.evidence.splitlines()[-1]
+        assert "REGISTRY_TOKEN" in said
+        assert said.endswith("; see workspace.env_pass)")
+    with opened(with_lock, gates=[gate], workspace={"setup": setup, "env_pass": ["REGISTRY_*"]}) as run:
+        assert (made(run).path / "deps/made").exists()
+        assert outcome(run).landed

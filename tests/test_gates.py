@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pytest_agenttasks import gates
-from pytest_agenttasks.gates import Verdict
+from pytest_agenttasks import gate_run, gates, verdicts
 from pytest_agenttasks.outcome import Kind, SetupError
 from pytest_agenttasks.run import Run
 from pytest_agenttasks.settings.records import GateSettings
 from pytest_agenttasks.trees.objects import entries
 from pytest_agenttasks.trees.shadow import addition, commit, compose, write_blob
+from pytest_agenttasks.verdicts import Verdict
 from tests.opened import append, attempt_task, opened, outcome
 from tests.user_repository import UserRepository
 
@@ -60,7 +60,7 @@ def test_gates_run_in_order_and_stop_at_the_first_red_one(repository: UserReposi
     ) as run:
         verdicts = check(run)
     assert [(v.gate, v.passed) for v in verdicts] == [("one", True), ("two", False)]
-    assert (tmp_path / "order").read_text() == "one\ntwo\n"
+    assert (tmp_path / "order").read_text() == "one\ntwo\n" * 2, "once more before anyone is blamed"
     assert verdicts[1].evidence == "said\n"
     assert Path(verdicts[1].log).read_text() == "said\n"
     assert Path(verdicts[1].log).name == "attempt-1.gate-two.log"
@@ -97,14 +97,14 @@ def test_the_default_timeout_is_ten_minutes_or_five_times_the_base(repository: U
         repository, gates=[{"name": "tests", "run": "true"}, {"name": "slow", "run": "true "}]
     ) as run:
         fast, slow = run.settings.gates
-        times = {gates._definition(slow): 200.0}
+        times = {verdicts.definition(slow): 200.0}
         (run.repository.home / "gate-times.json").write_text(json.dumps(times))
-        assert gates._default_timeout(run, fast) == 600
-        assert gates._default_timeout(run, slow) == 1000
+        assert gate_run.default_timeout(run, fast) == 600
+        assert gate_run.default_timeout(run, slow) == 1000
 
 
 def test_too_much_output_ends_a_gate(repository: UserRepository, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gates, "MAX_OUTPUT", 2 * 1024 * 1024)
+    monkeypatch.setattr(gate_run, "MAX_OUTPUT", 2 * 1024 * 1024)
     verdict = one(repository, "yes", timeout=60)
     assert "printed more than 2 MB" in verdict.reason
     assert Path(verdict.log).stat().st_size <= 2 * 1024 * 1024
@@ -159,7 +159,8 @@ def test_a_gate_inherits_nothing_of_the_runner(
             for n in known
             if n.startswith(("PYTEST_", "COV_", "VIRTUAL_ENV", "GIT_", "PYTHONPATH", "SOME_"))
         }
-        assert foreign == {"GIT_CEILING_DIRECTORIES"}
+        assert foreign == {"GIT_CEILING_DIRECTORIES", "PYTEST_ADDOPTS"}
+        assert "/nowhere" not in known["PYTEST_ADDOPTS"]
         assert "SOME_TOKEN" in verdict.evidence
         assert "OTHER_TOKEN" not in verdict.evidence
         assert verdict.withheld == ("SOME_TOKEN",)

@@ -94,3 +94,25 @@ def test_the_script_answers_as_the_cli_expects(rules_file: Path, tmp_path: Path)
         env=environment,
     )
     assert quiet.stdout == ""
+
+
+def test_refusals_are_counted_where_the_log_folder_can_be_written(rules_file: Path, tmp_path: Path) -> None:
+    call = {"cwd": str(tmp_path / "ws"), "tool_name": "Write", "tool_input": {"file_path": "other.txt"}}
+    command = json.loads(guard.session_settings(rules_file))["hooks"]["PreToolUse"][0]["hooks"][0]["command"]
+
+    def ask() -> str:
+        done = subprocess.run(
+            command, shell=True, input=json.dumps(call), capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    assert guard.refused(rules_file) == 0
+    assert "deny" in ask()
+    assert "deny" in ask()
+    assert guard.refused(rules_file) == 2
+    record = rules_file.with_name("attempt-1.refused.jsonl")
+    assert json.loads(record.read_text().splitlines()[0])["tool"] == "Write"
+    record.unlink()
+    record.mkdir()
+    assert "deny" in ask()
+    assert guard.refused(rules_file) == 0

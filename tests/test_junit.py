@@ -85,6 +85,7 @@ def test_a_report_of_all_kinds_of_outcomes_is_legal_and_complete(
         "cost_usd",
         "turns",
         "session",
+        "denials",
         "log",
     ]
     assert (found["005-plugin"]["cost_usd"], found["005-plugin"]["turns"]) == ("0.2500", "7")

@@ -128,6 +128,16 @@ def test_a_scope_that_reaches_a_protected_path_is_an_error() -> None:
     assert "never writable" in only(found(task("a", "tasks/"))["a"]).message
 
 
+def test_a_protected_name_is_a_folder_only_where_no_file_has_it() -> None:
+    rules = Rules(protected=("LICENSE",))
+    assert "reaches protected `LICENSE`" in only(found(task("a", "*.py"), rules=rules)["a"]).message
+    with_file = [*BASE, "LICENSE"]
+    assert not [p for p in found(task("a", "*.py"), base=with_file, rules=rules)["a"] if not p.hint]
+    for entry in ("L*", "LICENSE"):
+        (problem,) = [p for p in found(task("a", entry), base=with_file, rules=rules)["a"] if not p.hint]
+        assert "protected `LICENSE`" in problem.message
+
+
 def test_a_protected_file_that_exists_in_a_scope_is_an_error_too() -> None:
     rules = Rules(protected=("*.pem",))
     base = [*BASE, "certs/a.pem"]

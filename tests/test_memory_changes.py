@@ -184,6 +184,14 @@ def test_a_fence_left_open_at_the_very_end_is_a_violation() -> None:
     )
 
 
+def test_a_comment_left_open_in_a_list_item_is_a_violation() -> None:
+    base = "## Known Issues\n- a\n\n## Architectural Invariants\n- b\n"
+    changed = base.replace("- a\n", "- a\n- <!-- x\n")
+    (violation,) = agent_changes(base, changed).violations
+    assert "opens a code block or a comment without closing it" in violation
+    assert not agent_changes(base, base.replace("- a\n", "- a\n- c <!-- x -->\n")).violations
+
+
 def test_a_heading_inside_a_code_block_of_the_base_may_not_be_moved_out_of_it() -> None:
     base = "## Known Issues\n```\ncode\n```\n"
     (violation,) = agent_changes(base, base.replace("code", "code\n# Do Not Touch")).violations

@@ -89,6 +89,25 @@ def test_a_bad_value_is_an_error_that_names_the_option(spy: pytest.Pytester, opt
     assert "Traceback" not in str(done.stderr)
 
 
+def test_an_unknown_agent_is_blamed_on_what_named_it(project: Project) -> None:
+    project.task("001-first")
+    result = project.run("--agent", "clade")
+    assert result.status == 4
+    assert (
+        "ERROR: command line: no agent named `clade`; did you mean `claude`? use claude, command or replay"
+        in result.output
+    )
+    project.repository.commit(
+        "settings", **{"agenttasks.yaml": "agent: {name: nobody}\ngates: [{name: a, run: 'true'}]\n"}
+    )
+    assert "agenttasks.yaml: no agent named `nobody`; use claude" in project.run().output
+    hook = "def pytest_agenttasks_run_agent(task):\n    return None\n"
+    project.repository.commit("an agent of its own", **{"tasks/conftest.py": hook})
+    result = project.run("--agent", "clade")
+    assert "command line: no agent named `clade`" in result.output
+    assert result.status == 2
+
+
 def test_waiting_has_no_limit_but_in_ci(spy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     here, there, said = Spy(), Spy(), Spy()
     spy.inline_run(*ARGUMENTS, plugins=[here])

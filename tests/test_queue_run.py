@@ -203,6 +203,8 @@ def test_the_users_edit_in_the_way_keeps_the_verified_result_for_the_next_run(pr
     project.agent("exit 1")
     again = project.run()
     assert again.outcomes == {"001-first": "landed"}, again.output
+    assert "1 session, " in result.output
+    assert "landed 1 of 1, 0 sessions, " in again.output
     assert project.repository.read("src/a.txt") == "a\nx\n"
 
 
@@ -443,3 +445,13 @@ def test_a_branch_that_git_cannot_move_is_said_and_the_result_kept(project: Proj
     assert result.properties["001-first"]["attempts"] == "1"
     lock.unlink()
     assert project.run().outcomes == {"001-first": "landed"}
+
+
+def test_a_flaky_gate_is_told(project: Project) -> None:
+    count = project.script.parent / "count"
+    project.configure(gate=f"echo >> {count}; test $(wc -l < {count}) != 2")
+    project.task("001-first")
+    result = project.run()
+    assert result.outcomes == {"001-first": "landed"}, result.output
+    assert result.properties["001-first"]["flaky"] == "tests"
+    assert "001-first: flaky, green when run again: gate `tests`" in result.output

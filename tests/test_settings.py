@@ -76,6 +76,17 @@ def test_the_command_line_wins_over_the_file_and_leaves_the_rest(read: Read) -> 
     assert (settings.max_attempts, settings.budget.usd) == (5, 3)
 
 
+OTHERS = "agent: {name: command, command: [my-cli, -p], args: [--fast], model: m, max_turns: 5}"
+
+
+def test_an_agent_of_the_command_line_is_not_started_as_the_files_own_one(read: Read) -> None:
+    assert read(OTHERS).agent.command == ("my-cli", "-p")
+    assert read(OTHERS, agent__name="command").agent == read(OTHERS).agent
+    assert read(OTHERS, agent__name="claude").agent == AgentSettings(model="m", max_turns=5)
+    assert read("agent: {command: /opt/claude}", agent__name="claude").agent.command == "/opt/claude"
+    assert read("agent: {command: /opt/claude}", agent__name="replay").agent.command == "claude"
+
+
 def test_the_command_line_reaches_into_emptied_sections(read: Read) -> None:
     assert read("agent:\n", agent__max_turns=7).agent == AgentSettings(max_turns=7)
 
@@ -97,7 +108,7 @@ def test_the_command_line_reaches_into_emptied_sections(read: Read) -> None:
         ),
         (
             "zzz: 1",
-            "agenttasks.yaml:1: unknown key `zzz` (allowed here: agent, budget, canary, commit, drop, gates",
+            "agenttasks.yaml:1: unknown key `zzz` (allowed here: agent, budget, commit, drop, gates",
         ),
         ("a b - at `$.x`: 1", "agenttasks.yaml:1: unknown key `a b - at `$.x``"),
         ("max_attempts: 0", "`max_attempts`: expected a whole number from 1 to 1000000, got 0"),
@@ -123,15 +134,15 @@ def test_the_command_line_reaches_into_emptied_sections(read: Read) -> None:
             '`protected`: expected a list of texts, such as [a, b], got the text "src/"; write [src/]',
         ),
         ("protected: ['']", "`protected[0]`: expected text that is not empty, got the text"),
-        ("gates: [{run: x}]", "`gates[0].name`: is missing; every entry needs `name` and `run`"),
+        ("gates: [{run: x}]", "`gates[0].name`: is missing; every entry needs `name`"),
         (
             "gates: {name: x, run: y}",
-            "`gates`: expected a list of entries, each with name, run, got keys and values",
+            "`gates`: expected a list of entries, each with name, got keys and values",
         ),
         ("gates: [{name: a b, run: x}]", "`gates[0].name`: expected a name of at most 40 letters"),
         (
             "gates: [lint]",
-            "`gates[0]`: expected keys and values (name, run, timeout, cwd, junit, env, env_pass, known_red), got",
+            "`gates[0]`: expected keys and values (name, run, agent, timeout, cwd, junit, env, env_pass, known_red, command,",
         ),
         (
             "retry_delay: 5x",

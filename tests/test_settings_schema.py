@@ -28,6 +28,8 @@ def conforms(value: Any, rule: dict[str, Any], whole: dict[str, Any]) -> bool:
                 good = conforms(value, whole["$defs"][says.rpartition("/")[2]], whole)
             case "anyOf":
                 good = any(conforms(value, each, whole) for each in says)
+            case "oneOf":
+                good = sum(conforms(value, each, whole) for each in says) == 1
             case "enum":
                 good = value in says
             case "type" if says in ("integer", "number"):
@@ -71,7 +73,16 @@ def test_the_schema_allows_the_contracts_example() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["wait: 0", "retry_delay: 1.5h", "agent: {command: [a, b], env: {A: b}}", "until: 6:30", "{}"]
+    "text",
+    [
+        "wait: 0",
+        "retry_delay: 1.5h",
+        "agent: {command: [a, b], env: {A: b}}",
+        "until: 6:30",
+        "{}",
+        "gates: [{name: a, agent: claude, model: x, max_turns: 3, budget_usd: 1, timeout: 5m, instructions: y}]",
+        "gates: [{name: a, run: x, agent: null}]",
+    ],
 )
 def test_the_schema_allows_what_load_allows(read: Read, text: str) -> None:
     document = schema()
@@ -85,6 +96,8 @@ def test_the_schema_allows_what_load_allows(read: Read, text: str) -> None:
         "agent: {nam: x}",
         "max_attempts: 0",
         "gates: [{name: a}]",
+        "gates: [{name: a, run: x, agent: claude}]",
+        "gates: [{name: a, agent: command}]",
         "retry_delay: 5x",
         "sandbox: docker",
         "until: 24:00",
@@ -103,9 +116,11 @@ def test_the_schema_says_what_each_key_is_for_and_its_default() -> None:
     for name, kind in document["$defs"].items():
         for key, rule in kind["properties"].items():
             assert key in sections or rule.get("description"), f"{name}.{key} has no description"
-            assert key in sections or "default" in rule or key in kind["required"], (
-                f"{name}.{key} has no default"
-            )
+            required = {
+                *kind.get("required", ()),
+                *(k for each in kind.get("oneOf", ()) for k in each["required"]),
+            }
+            assert key in sections or "default" in rule or key in required, f"{name}.{key} has no default"
     assert document["$defs"]["AgentSettings"]["properties"]["timeout"]["default"] == "1h"
     assert document["$defs"]["AgentSettings"]["properties"]["stall_timeout"]["default"] == "12m"
 

@@ -26,6 +26,15 @@ def steps(text: str) -> list[str]:
     return [line.strip() for line in text.partition("\n\n")[2].splitlines()[1:]]
 
 
+def test_reviews_are_counted_apart_from_the_attempts_sessions() -> None:
+    rows = [
+        Row("a", Kind.LANDED, 2, 1.0, 0.5, "c" * 40, "", reviews=1),
+        Row("b", Kind.LANDED, 1, 1.0, 0.5, "d" * 40, ""),
+    ]
+    assert "3 sessions, 1 review, $1.00" in table(rows, 100)
+    assert "review" not in table(rows[1:], 100)
+
+
 def test_the_table_says_what_became_of_each_task() -> None:
     assert table([LANDED, RED, BLOCKED], 100) == (
         "task      outcome  attempts     time   cost  commit or reason\n"
@@ -46,6 +55,17 @@ def test_a_cost_that_is_not_known_makes_the_total_a_lower_bound() -> None:
     assert ", <$0.01, " in table([replace(LANDED, cost_usd=0.001)], 100)
     assert ", $0.00, " in table([replace(LANDED, cost_usd=0.0)], 100)
     assert ", $1,234.50, " in table([replace(LANDED, cost_usd=1234.5)], 100)
+
+
+def test_an_attempt_without_a_session_is_not_counted_as_one() -> None:
+    later = replace(LANDED, cost_usd=None, without_session=1)
+    assert "landed 1 of 1, 0 sessions, 12m" in table([later], 100)
+    assert ", 2 sessions, $1.10, " in table([later, RED], 100)
+
+
+def test_what_sessions_were_refused_is_counted() -> None:
+    assert table([replace(LANDED, denials=1)], 100).splitlines()[3].endswith(", 1 edit or command refused")
+    assert "3 edits or commands refused" in table([replace(LANDED, denials=1), replace(RED, denials=2)], 100)
 
 
 def test_long_names_keep_start_and_end_and_leave_room_for_the_reason() -> None:

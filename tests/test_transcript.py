@@ -63,7 +63,7 @@ def test_an_error_shows_its_words_and_what_was_not_allowed() -> None:
             "permission_denials": [denial],
         }
     )
-    assert "## End: success, API status 429, 3 turns, 0.5000 USD" in page
+    assert "## End: success, API status 429, 3 turns, 1 refused, 0.5000 USD" in page
     assert "> You've hit your limit" in page
     assert "> one\n" in page
     assert "> not allowed: `Write /etc/'x'`" in page

@@ -27,6 +27,15 @@ def test_honest_history_is_verified(landed: Project, capsys: pytest.CaptureFixtu
     assert "0 out of scope, 0 red" in told
 
 
+def test_reviews_are_not_repeated_and_that_is_said(
+    landed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gates = "gates: [{name: tests, run: 'true'}, {name: review, agent: claude, command: /nowhere}]\n"
+    landed.repository.commit("review", **{"agenttasks.yaml": gates})
+    assert main(["verify"]) == 0
+    assert "not repeated: review" in capsys.readouterr().out
+
+
 def test_a_commit_out_of_scope_is_found(landed: Project, capsys: pytest.CaptureFixture[str]) -> None:
     pending = landed.task("003-forged")
     landed.repository.commit("queue")
@@ -113,3 +122,27 @@ def test_a_range_without_task_commits_or_unknown_is_said(
     assert main(["verify", "HEAD~1..HEAD"]) == 5
     assert main(["verify", "nowhere..HEAD"]) == 4
     assert "no such range" in capsys.readouterr().err
+
+
+def test_a_commit_that_takes_tests_away_is_found_where_its_parents_are_known(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.configure()
+    settings = project.repository.read("agenttasks.yaml")
+    gate = "gates:\n  - {name: tests, run: cp cases.xml r.xml, junit: r.xml}\nretry_delay"
+    settings = gate + settings.partition("retry_delay")[2]
+    cases = "<testsuite><testcase name='one'/>{}</testsuite>"
+    more = cases.format("<testcase name='two'/>")
+    project.repository.commit(
+        "cases", **{"agenttasks.yaml": settings, "cases.xml": more, ".gitignore": "r.xml\n"}
+    )
+    project.task("001-first")
+    pending = project.task("002-sly", scope=("cases.xml",))
+    result = project.run("-k", "001-first")
+    assert result.status == 0, result.output
+    project.repository.write("tasks/done/002-sly.md", pending.read_text())
+    pending.unlink()
+    project.repository.commit("feat: sly\n\nAgent-Task: 002-sly", **{"cases.xml": cases.format("")})
+    monkeypatch.chdir(project.path)
+    assert main(["verify", "HEAD~1..HEAD"]) == 1
+    assert "of the tests that ran on the base 1 test no longer runs" in capsys.readouterr().out

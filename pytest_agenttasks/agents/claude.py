@@ -162,10 +162,13 @@ def login_variables(source: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(patterns)
 
 
-def preflight(agent: AgentSettings, environment: Mapping[str, str]) -> str:
-    """The CLI's version. Raises SetupError, with the remedy, when it cannot run or lacks a needed option."""
+def preflight(agent: AgentSettings, environment: Mapping[str, str], more: Sequence[str] = ()) -> str:
+    """The CLI's version. Raises SetupError, with the remedy, when it cannot run or lacks a needed option.
+
+    `more` are options that it must know besides those of every session.
+    """
     asked = frozenset(session_environment(environment, agent.stall_timeout).items())
-    return _probe(_program(agent, environment), asked)
+    return _probe(_program(agent, environment), asked, (*_FLAGS, *more))
 
 
 def _program(agent: AgentSettings, environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -175,11 +178,11 @@ def _program(agent: AgentSettings, environment: Mapping[str, str]) -> tuple[str,
 
 
 @functools.cache
-def _probe(program: tuple[str, ...], environment: frozenset[tuple[str, str]]) -> str:
+def _probe(program: tuple[str, ...], environment: frozenset[tuple[str, str]], needed: tuple[str, ...]) -> str:
     version = one_line(_ask(program, "--version", dict(environment)), 100)
     known = _ask(program, "--help", dict(environment))
     flags = set(re.findall(r"(?<![\w-])--[A-Za-z][\w-]*", known))
-    missing = [flag for flag in _FLAGS if flag not in flags]
+    missing = [flag for flag in needed if flag not in flags]
     if "dontAsk" not in known:
         missing.append("--permission-mode dontAsk")
     if missing:

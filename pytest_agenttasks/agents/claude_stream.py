@@ -61,8 +61,11 @@ class Result:
     text: str = ""
     errors: tuple[str, ...] = ()
     denials: tuple[str, ...] = ()
+    denied: int = 0
     reason: str = ""
     usage: Mapping[str, int] | None = None
+    answer: object = None
+    """What the session answered by `--json-schema`, as the CLI took it; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +239,10 @@ def _ended(stream: Stream, event: Mapping[str, Any]) -> Stream:
             for denial in _list(event, "permission_denials")[:KEPT_DENIALS]
             if isinstance(denial, dict)
         ),
+        denied=len(_list(event, "permission_denials")),
         reason=_text(event, "terminal_reason", 100),
         usage={key: count for key in _USAGE if (count := _integer(usage, key)) is not None},
+        answer=event.get("structured_output"),
     )
     cost = _number(event, "total_cost_usd")
     return replace(

@@ -43,6 +43,7 @@ def verdict(stream: Stream, finished: Finished, stderr: str = "") -> AgentResult
         turns=max(stream.turns, (result.turns or 0) if result is not None else 0),
         final_text=result.text if result is not None else "",
         denials=result.denials if result is not None else (),
+        denied=result.denied if result is not None else 0,
         notes=tuple(_notes(stream, finished)),
         details=_details(stream),
     )
@@ -183,6 +184,8 @@ def _details(stream: Stream) -> dict[str, Any]:
     }
     if result is not None:
         details |= {"subtype": result.subtype, "reason": result.reason, "usage": dict(result.usage or {})}
+        if result.answer is not None:
+            details["answer"] = result.answer
     return details
 
 

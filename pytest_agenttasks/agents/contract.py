@@ -84,7 +84,7 @@ class AgentResult:
     """How a session ended. `failure` None: it says it is done, and the runner goes on to look at the files.
 
     A failure of kind AGENT is charged to the task; the limits and outages are not. `denials` are edits or
-    commands that the session's permission rules refused.
+    commands that the session's permission rules or hooks refused, perhaps not all of them; `denied` is their number.
     """
 
     failure: Outcome | None = None
@@ -94,5 +94,6 @@ class AgentResult:
     turns: int | None = None
     final_text: str = ""
     denials: tuple[str, ...] = ()
+    denied: int = 0
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] | None = None

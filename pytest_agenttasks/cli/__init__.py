@@ -35,6 +35,8 @@ VERBS = {
     "init": Verb("write agenttasks.yaml and the queue folders for this repository"),
     "new": Verb("write a new task file from the template"),
     "lint": Verb("check the queue's task files; spends nothing"),
+    "plan": Verb("order, what runs beside what, critical path, best makespan"),
+    "doctor": Verb("everything that a night's run needs, each finding with its remedy; spends nothing"),
     "run": Verb("run the queue, apart from the project's own pytest set-up", passes_on=True),
     "show": Verb("one task's attempts, evidence and diff"),
     "status": Verb("what lies in the queue, what came of it, what was spent"),

@@ -77,6 +77,8 @@ def line(attempt: dict[str, Any]) -> str:
         parts.append(format_duration(attempt["seconds"]))
     if isinstance(attempt.get("cost_usd"), int | float):
         parts.append(f"${attempt['cost_usd']:.2f}")
+    if isinstance(attempt.get("denied"), int) and attempt["denied"]:
+        parts.append(f"{attempt['denied']} refused while it went on")
     return one_line(f"{', '.join(parts)}: {attempt['summary']}", 300)
 
 
@@ -84,6 +86,8 @@ def _print_whole(queue: Queue, name: str, attempt: dict[str, Any]) -> None:
     print(line(attempt))
     for note in attempt.get("notes", ()):
         print(f"  note: {printable(str(note))}")
+    for denial in attempt.get("denials", ()):
+        print(f"  refused while it went on: {one_line(str(denial))}")
     if attempt.get("evidence"):
         print("\nevidence:")
         for text in printable(str(attempt["evidence"])).splitlines():

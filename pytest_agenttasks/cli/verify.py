@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .. import gates
 from ..outcome import SetupError
 from ..preflight import run_lock
 from ..report.printable import one_line, printable
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     repository, queue = open_place(args.queue)
     file = repository.top / settings_module.FILE_NAME
     settings = settings_module.load(file)
-    if not settings.gates:
+    if not gates.shell(settings.gates):
         raise SetupError(
             f"{file}: no gate, so nothing can be verified; `agenttasks init` writes the gates it finds"
         )
@@ -57,6 +58,9 @@ def run(args: argparse.Namespace) -> int:
                     print(_line(finding), flush=True)
         finally:
             opened.close()
+    held = [gate.name for gate in settings.gates if gate.agent]
+    if held and not args.json:
+        print(f"not repeated: {', '.join(held)} (reviews are held once, before a commit lands)")
     return _conclude(findings, args.json)
 
 

@@ -80,8 +80,9 @@ def _open(config: pytest.Config, asked: Path) -> QueueSession:
     file = _absolute(directory / named) if named else repository.top / settings_module.FILE_NAME
     if named and not file.is_file():
         raise SetupError(f"--agent-config {named}: no such file")
-    settings = settings_module.load(file, _overrides(config))
-    return QueueSession(config, repository, queue, settings, file)
+    given = _overrides(config)
+    settings = settings_module.load(file, given)
+    return QueueSession(config, repository, queue, settings, file, frozenset(given))
 
 
 def _refuse_other_folders(queue: Queue) -> None:

@@ -109,7 +109,7 @@ class Protocol:
         stack.enter_context(run_lock(ours.repository, ours.queue))
         run = open_run(
             ours.repository, ours.queue, ours.settings, ours.settings_file, extensions,
-            listeners=[extensions.event], progress=self.terminal.progress,
+            listeners=[extensions.event], progress=self.terminal.progress, typed=ours.typed,
         )  # fmt: skip
         stack.callback(run.close)
         run.supervisor.tick = self.terminal.tick

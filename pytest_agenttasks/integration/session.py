@@ -53,12 +53,14 @@ class QueueSession:
         queue: Queue,
         settings: Settings,
         settings_file: Path,
+        typed: frozenset[str] = frozenset(),
     ) -> None:
         self.config = config
         self.repository = repository
         self.queue = queue
         self.settings = settings
         self.settings_file = settings_file
+        self.typed = typed
         self.run: Run | None = None
         self.progress: dict[str, Progress] = {}
         self.rows: dict[str, Row] = {}
@@ -214,9 +216,8 @@ class QueueSession:
         return float(typed) if typed else None
 
     def _count(self, this: Attempt) -> None:
-        if this.agent is not None:
-            self.used.sessions += 1
-            self.used.spent += this.agent.cost_usd or 0.0
+        self.used.sessions += (this.agent is not None) + len(this.reviews)
+        self.used.spent += this.cost_usd or 0.0
         if this.outcome is not None and this.outcome.landed:
             self.used.landed += 1
 
@@ -242,7 +243,11 @@ class QueueSession:
         """Record a task's last outcome, and move its file when it is given up. Raises SetupError when it cannot be."""
         run = self.run
         assert run is not None
-        self._row(self.progress[item.task.name])
+        progress = self.progress[item.task.name]
+        self._row(progress)
+        if flaky := dict.fromkeys(gate for this in progress.attempts for gate in this.flaky):
+            names = ", ".join(f"`{gate}`" for gate in flaky)
+            self.notes.append(f"{item.task.name}: flaky, green when run again: gate {names}")
         if isinstance(decision, Final) and decision.give_up:
             try:
                 note = give_up(run, item.task)
@@ -263,14 +268,13 @@ class QueueSession:
             self._cost(progress),
             outcome.commit,
             outcome.summary,
+            without_session=sum(this.agent is None for this in progress.attempts),
+            denials=sum(this.denials for this in progress.attempts),
+            reviews=sum(len(this.reviews) for this in progress.attempts),
         )
 
     def _cost(self, progress: Progress) -> float | None:
-        costs = [
-            this.agent.cost_usd
-            for this in progress.attempts
-            if this.agent and this.agent.cost_usd is not None
-        ]
+        costs = [this.cost_usd for this in progress.attempts if this.cost_usd is not None]
         return sum(costs) if costs else None
 
     def properties(self, item: TaskItem) -> list[tuple[str, object]]:
@@ -284,13 +288,20 @@ class QueueSession:
             found.append((f"attempt.{number}", printable(f"{outcome.kind}: {outcome.summary}")))
         if commit := progress.outcomes[-1].commit:
             found.append(("commit", commit))
+        if flaky := dict.fromkeys(gate for this in progress.attempts for gate in this.flaky):
+            found.append(("flaky", ", ".join(flaky)))
         if (cost := self._cost(progress)) is not None:
             found.append(("cost_usd", f"{cost:.4f}"))
         last = next((this for this in reversed(progress.attempts) if this.agent is not None), None)
         if last is not None and last.agent is not None:
-            if last.agent.turns is not None:
-                found.append(("turns", str(last.agent.turns)))
+            if last.turns is not None:
+                found.append(("turns", str(last.turns)))
             if last.agent.session:
                 found.append(("session", printable(last.agent.session)))
+        denials = sum(this.denials for this in progress.attempts)
+        if denials or (last is not None and last.agent is not None and last.agent.session):
+            found.append(("denials", str(denials)))
+        for review in (review for this in progress.attempts for review in this.reviews if review.session):
+            found.append(("review_session", printable(review.session or "")))
         found.append(("log", printable(str(self.queue.logs / item.task.name))))
         return found

@@ -6,9 +6,11 @@ change: landed agent code would then run inside the runner.
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import os
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,31 @@ import pytest
 from ..cli.run import CONFTEST_VARIABLE
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Errors of the command line are this command's: nobody has typed `python -m pytest`."""
+    parser.prog = "agenttasks run"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, object, object]:
     """Early enough for the file to add options; xdist's workers come here too."""
     register(early_config)
+    result = yield
+    parser.extra_info.pop("inifile", None)
+    if meant := _meant(parser, args):
+        parser.extra_info["did you mean"] = meant
+    return result
+
+
+def _meant(parser: pytest.Parser, arguments: list[str]) -> str:
+    """The options nearest to those of `arguments` that nobody knows."""
+    groups = [*parser._groups, parser._anonymous]
+    known = [name for group in groups for option in group.options for name in option.names()]
+    unknown = [argument.partition("=")[0] for argument in parser.parse_known_and_unknown_args(arguments)[1]]
+    close = [difflib.get_close_matches(name, known, n=1) for name in unknown if name.startswith("--")]
+    return ", ".join(name for names in close for name in names)
 
 
 def register(config: pytest.Config) -> None:

@@ -182,8 +182,10 @@ def _runs(document: Document, numbers: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def _structure_problem(lines: Sequence[str]) -> str:
-    document = parse("\n".join([*lines, "", "# end", ""]))
-    if document.outline[-1] != (1, "end"):
+    text = "\n".join(lines)
+    document = parse(f"{text}\n\n# end\n")
+    # In a list item a comment ends with the item for Markdown, but not for whoever renders it as HTML.
+    if document.outline[-1] != (1, "end") or text.rfind("<!--") > text.rfind("-->"):
         return "opens a code block or a comment without closing it"
     return "adds a heading" if len(document.outline) > 2 else ""
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..trees.changes import shown
 from .printable import printable
 
 LONGEST_VALUE = 500
@@ -111,5 +112,5 @@ def _plain(value: object) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, bytes):
-        return printable(value.decode("utf-8", "backslashreplace"))
+        return printable(shown(value))
     return printable(str(value))

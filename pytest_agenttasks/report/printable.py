@@ -42,6 +42,11 @@ def one_line(text: str, limit: int = 200) -> str:
     return line if len(line) <= limit else line[: max(limit - 1, 0)].rstrip() + "…"
 
 
+def encodable(text: str) -> str:
+    """`text` with its lone surrogates (bytes of a name that is no UTF-8) as escapes: the rest stays as it is."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def tail(data: bytes, limit: int = TAIL_LIMIT) -> str:
     """The end of `data` as printable text of at most `limit` bytes of UTF-8.
 

@@ -28,7 +28,11 @@ _WAITING = tuple(kind for kind in Kind if kind not in (*_FAILED, Kind.LANDED, Ki
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of one task in this run; `cost_usd` None: unknown, or no session was held."""
+    """What became of one task in this run; `cost_usd` None: unknown, or no session was held.
+
+    `without_session`: attempts that needed none (a verified result that lands later); `denials`: edits and
+    commands that sessions were refused.
+    """
 
     task: str
     kind: Kind
@@ -37,6 +41,9 @@ class Row:
     cost_usd: float | None
     commit: str | None
     summary: str
+    without_session: int = 0
+    denials: int = 0
+    reviews: int = 0
 
 
 def table(rows: Sequence[Row], width: int) -> str:
@@ -94,6 +101,7 @@ _ADVICE = {
     Kind.AUTH: "log in with the agent's own command or give it a valid key, then run again",
     Kind.NETWORK: "the task stays pending: run again when the network is back",
     Kind.BASE_RED: "make the gate pass on the branch as it is, then run again",
+    Kind.REVIEW: "run again: what has passed its gates is kept, and is reviewed again without a new session",
     Kind.MOVED: "nothing; the task stays pending and runs on the branch as it is now",
     Kind.CHECKOUT: "clear what is in the way (commit, stash or move your own files), then run again: what has "
     "passed its gates lands without a new session",
@@ -138,14 +146,22 @@ def _table_line(cells: Sequence[str], widths: Sequence[int]) -> str:
 def _totals(rows: Sequence[Row]) -> str:
     counts = Counter(row.kind for row in rows)
     others = [f"{counts[kind]} {kind.value}" for kind in Kind if counts[kind] and kind is not Kind.LANDED]
-    sessions = sum(row.attempts for row in rows)
+    sessions = sum(row.attempts - row.without_session for row in rows)
+    denials = sum(row.denials for row in rows)
+    reviews = sum(row.reviews for row in rows)
     costs = [row.cost_usd for row in rows if row.cost_usd is not None]
-    unknown = any(row.attempts and row.cost_usd is None for row in rows)
+    unknown = any(row.attempts > row.without_session and row.cost_usd is None for row in rows)
     parts = [
         f"landed {counts[Kind.LANDED]} of {len(rows)}" + (f" ({', '.join(others)})" if others else ""),
         f"{sessions} session{'s' * (sessions != 1)}",
+        *([f"{reviews} review{'s' * (reviews != 1)}"] if reviews else []),
         *([("at least " if unknown else "") + _money(sum(costs))] if costs else []),
         format_duration(sum(row.seconds for row in rows)),
+        *(
+            [f"{denials} edit{'s' * (denials != 1)} or command{'s' * (denials != 1)} refused"]
+            if denials
+            else []
+        ),
     ]
     return ", ".join(parts)
 

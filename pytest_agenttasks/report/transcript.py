@@ -119,6 +119,8 @@ def _end(event: Mapping[str, Any]) -> Iterator[str]:
     if event.get("is_error") is True:
         facts.append(f"API status {event['api_error_status']}" if event.get("api_error_status") else "error")
     facts.append(f"{event.get('num_turns')} turns")
+    if denials := _list(event.get("permission_denials")):
+        facts.append(f"{len(denials)} refused")
     if isinstance(cost := event.get("total_cost_usd"), float):
         facts.append(f"{cost:.4f} USD")
     yield f"\n## End: {one_line(', '.join(facts))}\n"

@@ -27,8 +27,15 @@ NOT_YET: Mapping[Place, object] = {
 Remove an entry, and give the key its real default, to turn it on.
 """
 
-NOT_YET_IN_GATES: Mapping[str, object] = {"junit": None, "known_red": ()}
-"""The same for the keys of one gate."""
+
+def not_yet(place: Place) -> bool:
+    """Whether the key at `place` is one of a later version."""
+    return place in NOT_YET
+
+
+SHELL_KEYS = ("cwd", "junit", "env", "env_pass", "known_red")
+REVIEW_KEYS = ("command", "model", "max_turns", "budget_usd", "instructions")
+"""What only a gate with `run` may have, and only one with `agent`; each is empty where it was not given."""
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENV_GLOB = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*\*?|\*)")
@@ -48,6 +55,7 @@ def flaws(settings: Settings) -> Iterator[Flaw]:
     yield from _positive(("workspace",), settings.workspace, "setup_timeout")
     yield from _environment(("agent",), settings.agent.env, settings.agent.env_pass)
     yield from _writable(settings.agent.writable)
+    yield from _environment(("workspace",), {}, settings.workspace.env_pass)
     yield from _paths(("protected",), settings.protected)
     yield from _paths(("drop",), settings.drop)
     for key in ("copy", "cache", "link", "setup_inputs"):
@@ -62,9 +70,7 @@ def gate_flaws(gates: Sequence[GateSettings], place: Place = ("gates",)) -> Iter
     names: set[str] = set()
     for position, gate in enumerate(gates):
         here = (*place, position)
-        for key, nothing in NOT_YET_IN_GATES.items():
-            if getattr(gate, key) != nothing:
-                yield _not_yet((*here, key))
+        yield from _sort_flaws(gate, here)
         if gate.name.casefold() in names:
             yield flaw((*here, "name"), f"`{gate.name}` is used twice; each gate needs a name of its own")
         names.add(gate.name.casefold())
@@ -74,6 +80,23 @@ def gate_flaws(gates: Sequence[GateSettings], place: Place = ("gates",)) -> Iter
             path = getattr(gate, key)
             if path is not None:
                 yield from _path((*here, key), path, top_is_fine=key == "cwd")
+
+
+def _sort_flaws(gate: GateSettings, here: Place) -> Iterator[Flaw]:
+    """A gate is a shell line or a review, with the keys of that one only."""
+    if gate.run and gate.agent:
+        yield flaw((*here, "agent"), "a gate has either `run` or `agent`; make two gates of it")
+        return
+    if not gate.run and not gate.agent:
+        yield flaw(
+            (*here, "run"), "is missing; a gate needs `run`, a shell line, or `agent: claude`, a review"
+        )
+        return
+    others = SHELL_KEYS if gate.agent else REVIEW_KEYS
+    for key in others:
+        if getattr(gate, key):
+            kind, other = ("a review", "run") if gate.agent else ("a shell line", "agent")
+            yield flaw((*here, key), f"belongs to gates with `{other}`; this one is {kind}: remove it")
 
 
 def _not_yet(place: Place) -> Flaw:
@@ -117,8 +140,10 @@ def _path(place: Place, path: str, *, top_is_fine: bool = False) -> Iterator[Fla
         yield flaw(place, f"`{path}` is inside `.git`, which belongs to git alone")
     elif not parts and not top_is_fine:
         yield flaw(place, f"`{path}` is the whole top folder; name a file or folder in it")
-    elif place[-1] == "file" and path.endswith("/"):
+    elif place[-1] in ("file", "junit") and path.endswith("/"):
         yield flaw(place, f"`{path}` names a folder; name a file")
+    elif place[-1] == "junit" and any("**" in part and part != "**" for part in parts):
+        yield flaw(place, f"`{path}`: `**` stands for folders, between slashes, such as `**/report.xml`")
 
 
 def _writable(paths: Sequence[str]) -> Iterator[Flaw]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,17 +42,41 @@ def decode(kind: type, value: object) -> object:
     raise NotImplementedError(kind)
 
 
-def explain(error: msgspec.ValidationError, raw: object, kind: type[msgspec.Struct]) -> Flaw:
-    """What `error`, raised when `raw` was converted to `kind`, means for the person who wrote it."""
+def explain(
+    error: msgspec.ValidationError,
+    raw: object,
+    kind: type[msgspec.Struct],
+    hidden: Callable[[Place], bool] = lambda _: False,
+) -> Flaw:
+    """What `error`, raised when `raw` was converted to `kind`, means for the person who wrote it.
+
+    Keys at `hidden` places are not listed among the allowed ones.
+    """
     located = _AT.fullmatch(str(error))
     what, at = (located["what"], located["at"] or "") if located else (str(error), "")
     place, here = _follow(at, raw)
     allowed = _type_at(place, inspect.type_info(kind))
     if match := _UNKNOWN.fullmatch(what):
-        return _unknown((*place, match["key"]), allowed)
+        return _unknown((*place, match["key"]), keys(allowed, place, hidden))
     if match := _MISSING.fullmatch(what):
         return flaw((*place, match["key"]), f"is missing; every entry needs {_needed(allowed)}")
-    return flaw(place, f"expected {describe(allowed)}, got {found(here)}{_remedy(allowed, here)}")
+    if isinstance(bare := _bare(allowed), inspect.StructType):
+        expected = f"keys and values ({', '.join(keys(bare, place, hidden))})"
+    else:
+        expected = describe(allowed)
+    return flaw(place, f"expected {expected}, got {found(here)}{_remedy(allowed, here)}")
+
+
+def keys(kind: inspect.Type, place: Place, hidden: Callable[[Place], bool]) -> list[str]:
+    """The keys of the mapping at `place`, without those that are hidden and sections of which nothing is left."""
+    bare = _bare(kind)
+    fields = bare.fields if isinstance(bare, inspect.StructType) else ()
+    return [
+        field.encode_name
+        for field in fields
+        if not hidden(inner := (*place, field.encode_name))
+        and (not isinstance(_bare(field.type), inspect.StructType) or keys(field.type, inner, hidden))
+    ]
 
 
 def describe(kind: inspect.Type) -> str:
@@ -134,12 +159,12 @@ def _remedy(kind: inspect.Type, value: object) -> str:
     return ""
 
 
-def _unknown(place: Place, kind: inspect.Type) -> Flaw:
-    bare = _bare(kind)
-    known = sorted(f.encode_name for f in bare.fields) if isinstance(bare, inspect.StructType) else []
+def _unknown(place: Place, known: list[str]) -> Flaw:
     close = difflib.get_close_matches(str(place[-1]), known, n=1)
     hint = f"; did you mean `{close[0]}`?" if close else ""
-    return Flaw(place, f"unknown key `{dotted(place)}`{hint} (allowed here: {', '.join(known)})")
+    return Flaw(
+        place, f"unknown key `{dotted(place)}`{hint} (allowed here: {', '.join(sorted(known)) or 'nothing'})"
+    )
 
 
 def _follow(at: str, raw: object) -> tuple[Place, Any]:

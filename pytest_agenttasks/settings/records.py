@@ -101,11 +101,25 @@ class AgentSettings(Record, frozen=True, kw_only=True):
 
 
 class GateSettings(Record, frozen=True, kw_only=True):
-    """One gate: a shell line that must end with exit status 0 before a task lands."""
+    """One gate: either a shell line (`run`) that must end with exit status 0 before a task lands, or an `agent`
+    that reviews the change. `checks.gate_flaws` sees to it that it is one of both, with the keys of that one.
+    """
 
     name: Annotated[GateName, _says("What the gate is called in reports")]
-    run: Annotated[Text, _says("A shell line; exit status 0 means green")]
-    timeout: Annotated[Seconds | None, _says("null: max(10m, 5 x its time on the base)")] = None
+    run: Annotated[Text, _says("A shell line; exit status 0 means green")] = ""
+    agent: Annotated[
+        Annotated[
+            Literal["claude"],
+            Meta(extra={"words": "claude (a review needs a read-only session and an answer by a schema)"}),
+        ]
+        | None,
+        _says(
+            "Instead of `run`, claude: a fresh read-only session reviews the change, after all other gates"
+        ),
+    ] = None
+    timeout: Annotated[Seconds | None, _says("null: max(10m, 5 x its time on the base); of a review 15m")] = (
+        None
+    )
     cwd: Annotated[Text | None, _says("Where to run, relative to the top folder; null: the top folder")] = (
         None
     )
@@ -117,6 +131,20 @@ class GateSettings(Record, frozen=True, kw_only=True):
         Texts, _says("Secret-looking variables that the gate may inherit; a trailing * stands for any ending")
     ] = ()
     known_red: Annotated[Texts, _says("Tests that are red on the base and may stay so")] = ()
+    command: Annotated[
+        Text | Annotated[Texts, Meta(min_length=1)] | None,
+        _says(
+            "Of a review: the program to start; null: `agent.command` where that agent is claude, else claude"
+        ),
+    ] = None
+    model: Annotated[
+        Text | None, _says("Of a review: the model; null: `agent.model` where that agent is claude")
+    ] = None
+    max_turns: Annotated[Count | None, _says("Of a review: turns that it may take; null: 40")] = None
+    budget_usd: Annotated[Usd | None, _says("Of a review: most that it may cost; null: no limit")] = None
+    instructions: Annotated[
+        Text | None, _says("Of a review: what this project's reviewer is to look at besides the usual")
+    ] = None
 
 
 class WorkspaceSettings(Record, frozen=True, kw_only=True):
@@ -130,6 +158,9 @@ class WorkspaceSettings(Record, frozen=True, kw_only=True):
         ),
     ] = ()
     setup_timeout: Annotated[Seconds, _says("Longest time of setup")] = _duration(1800)
+    env_pass: Annotated[
+        Texts, _says("Secret-looking variables that setup may inherit; a trailing * stands for any ending")
+    ] = ()
     copy: Annotated[Texts, _says("Ignored files or folders that each workspace gets a private copy of")] = ()
     cache: Annotated[Texts, _says("Folders kept per worker and role from task to task; never landed")] = ()
     link: Annotated[
@@ -214,7 +245,8 @@ class Settings(Record, frozen=True, kw_only=True):
 def load(file: Path, overrides: Mapping[str, object] | None = None) -> Settings:
     """The settings of `file` with `overrides` (dotted key → value, from the command line) on top.
 
-    A missing file gives the defaults. Raises SetupError naming the file, line and key, and what is allowed.
+    An agent named there goes without the `command` and `args` that the file has for another one. A
+    missing file gives the defaults. Raises SetupError naming the file, line and key, and what is allowed.
     """
     document = _read(file)
     raw = {} if document.value is None else document.value
@@ -222,6 +254,7 @@ def load(file: Path, overrides: Mapping[str, object] | None = None) -> Settings:
         raise SetupError(
             f"{file}: expected keys and values, got {explain.found(raw)}; `agenttasks init` writes an example"
         )
+    _leave_to_its_agent(raw, overrides or {})
     for dotted, value in (overrides or {}).items():
         _set(raw, dotted.split("."), value)
     _drop_empty(raw, Settings)
@@ -229,7 +262,7 @@ def load(file: Path, overrides: Mapping[str, object] | None = None) -> Settings:
         settings = msgspec.convert(raw, Settings, dec_hook=explain.decode)
         flaw = next(settings_checks.flaws(settings), None)
     except msgspec.ValidationError as error:
-        flaw = explain.explain(error, raw, Settings)
+        flaw = explain.explain(error, raw, Settings, settings_checks.not_yet)
     if flaw is None:
         return settings
     if any(
@@ -249,6 +282,12 @@ def schema() -> dict[str, Any]:
         for field in msgspec.structs.fields(kind):
             if isinstance(field.default_factory, partial) and field.default_factory.func is Seconds:
                 properties[field.encode_name]["default"] = short_duration(field.default_factory())
+    gate = document["$defs"][GateSettings.__name__]
+    gate["oneOf"] = [
+        {"required": ["run"]},
+        {"required": ["agent"], "properties": {"agent": {"type": "string"}}},
+    ]
+    del gate["properties"]["run"]["default"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": FILE_NAME, **document}
 
 
@@ -264,6 +303,16 @@ def _read(file: Path) -> strict_yaml.Document:
         return strict_yaml.parse(data)
     except strict_yaml.YamlError as error:
         raise SetupError(f"{file}:{error.line}: {error}" if error.line else f"{file}: {error}") from None
+
+
+def _leave_to_its_agent(raw: dict[str, Any], overrides: Mapping[str, object]) -> None:
+    """Take out what the file says of how its own agent is started, where the command line names another."""
+    agent = raw.get("agent")
+    if not isinstance(agent, dict) or "agent.name" not in overrides:
+        return
+    if (agent.get("name") or AgentSettings().name) != overrides["agent.name"]:
+        for key in ("command", "args"):
+            agent.pop(key, None)
 
 
 def _set(raw: dict[str, Any], keys: list[str], value: object) -> None:

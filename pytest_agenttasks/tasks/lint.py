@@ -129,7 +129,7 @@ def _circles(tasks: Sequence[Task]) -> Iterator[tuple[Task, Problem]]:
 
 
 def _reaching(task: Task, rules: Rules, protected: BaseFiles) -> Iterator[tuple[ScopeEntry, Problem]]:
-    reasons = dict(reaches_protected(task.scope, rules))
+    reasons = dict(reaches_protected(task.scope, rules, protected.has_file))
     for entry in task.scope:
         reason = reasons.get(entry)
         if reason is None and not is_path(entry.pattern) and (path := protected.first(entry.pattern)):

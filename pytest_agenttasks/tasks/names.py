@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ..report.printable import encodable
+
 LONGEST = 100
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LOG_FILES = frozenset({"orchestration.log"})
@@ -12,7 +14,7 @@ _LOG_FILES = frozenset({"orchestration.log"})
 def name_problem(stem: str) -> str | None:
     """What is wrong with `stem` as a task's name and what is allowed; None if it is fine."""
     shown = stem if len(stem) <= LONGEST else stem[:LONGEST] + "…"
-    name = f"the name `{shown.encode('utf-8', 'backslashreplace').decode()}`"
+    name = f"the name `{encodable(shown)}`"
     if len(stem) > LONGEST:
         return f"{name} is longer than {LONGEST} characters"
     if not _NAME.fullmatch(stem):

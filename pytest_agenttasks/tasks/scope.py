@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -119,8 +119,12 @@ def overlap(a: Sequence[ScopeEntry], b: Sequence[ScopeEntry]) -> bool:
     return any(may_meet(x.pattern, y.pattern) for x in a for y in b)
 
 
-def reaches_protected(entries: Sequence[ScopeEntry], rules: Rules) -> tuple[tuple[ScopeEntry, str], ...]:
+def reaches_protected(
+    entries: Sequence[ScopeEntry], rules: Rules, is_file: Callable[[str], bool] = lambda _: False
+) -> tuple[tuple[ScopeEntry, str], ...]:
     """The entries that ask for what no task gets, each with the reason.
+
+    `is_file`: whether the base has a file at a path, which is then no folder (`LICENSE` may be either).
 
     A protected path counts as reached when an entry names it, lies in it, or contains it. What is never
     writable (the queue, `.gitignore`, …) counts only when an entry names it: below a folder entry it simply
@@ -131,7 +135,7 @@ def reaches_protected(entries: Sequence[ScopeEntry], rules: Rules) -> tuple[tupl
     for entry in entries:
         reason = guard.names_the_untouchable(entry.pattern)
         if reason is None:
-            pattern = guard.reached(entry.pattern)
+            pattern = guard.reached(entry.pattern, is_file)
             reason = f"reaches protected `{pattern}`{_depth_hint(entry.pattern)}" if pattern else None
         if reason is not None:
             found.append((entry, reason))
@@ -217,11 +221,14 @@ class _Guard:
         is_test = guarded_files.usual_test(path) if self.tests is None else self.tests.covers(path)
         return EXISTING_TEST if is_test else None
 
-    def reached(self, entry: str) -> str | None:
+    def reached(self, entry: str, is_file: Callable[[str], bool]) -> str | None:
         """The first protected pattern that a scope entry reaches."""
         if is_path(entry):
             return self.protected_by(entry, fold(entry))
-        return next((pattern for pattern in self.protected.patterns if _reaches(entry, pattern)), None)
+        return next(
+            (pattern for pattern in self.protected.patterns if _reaches(entry, pattern, is_file(pattern))),
+            None,
+        )
 
     def names_the_untouchable(self, pattern: str) -> str | None:
         folded = fold(pattern).removeprefix("./")
@@ -259,9 +266,9 @@ def _tidy(pattern: str) -> str:
     return "/".join(parts) + "/" * (text.endswith("/") and bool(parts))
 
 
-def _reaches(entry: str, protected: str) -> bool:
+def _reaches(entry: str, protected: str, is_file: bool) -> bool:
     """Whether a folder or glob reaches a protected pattern, as `reaches_protected` puts it."""
-    may_be_folder = "." not in protected.rpartition("/")[2][1:]
+    may_be_folder = not is_file and "." not in protected.rpartition("/")[2][1:]
     if not may_meet(entry, protected, b_below=may_be_folder):
         return False
     if isinstance(elements(protected)[0], str):

@@ -17,7 +17,7 @@ def parents(path: bytes) -> list[bytes]:
 
 
 def shown(path: bytes) -> str:
-    """A path for people: undecodable bytes shown as escapes."""
+    """A path, or what git says, for people: undecodable bytes shown as escapes."""
     return path.decode("utf-8", "backslashreplace")
 
 

@@ -47,6 +47,15 @@ def ready(run: Run, role: Role, tree: str, head: str, *, base_tree: str | None =
     return where
 
 
+def bare(run: Run, role: Role, tree: str) -> Place:
+    """The place of `role`, holding exactly `tree` to be read: no dependencies, no git."""
+    where = place(run.shadow, role, run.worker)
+    move_to(run.shadow, where, tree, ())
+    remove(where.tmp)
+    where.tmp.mkdir()
+    return where
+
+
 def environment(
     repository: Repository,
     where: Place,

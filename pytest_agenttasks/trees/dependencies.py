@@ -22,6 +22,7 @@ from ..outcome import SetupError
 from ..processes.supervisor import Finished
 from ..report.printable import tail_of_file
 from ..settings.records import WorkspaceSettings
+from .changes import shown
 from .git import split
 from .objects import entries
 from .shadow import Shadow
@@ -103,11 +104,11 @@ class Provider:
         now = _listing(where, manifest.roots, self.caches())
         for path in now.keys() - manifest.files.keys():
             if now[path] == UNREADABLE:
-                return False, (path.decode("utf-8", "backslashreplace"),)
+                return False, (shown(path),)
             _remove_added(where.path, os.fsdecode(path))
             del now[path]
         touched = [path for path in manifest.files if now.get(path) != manifest.files[path]]
-        return not touched, tuple(p.decode("utf-8", "backslashreplace") for p in sorted(touched)[:5])
+        return not touched, tuple(shown(path) for path in sorted(touched)[:5])
 
     def provide(self, where: Place, tree: str, tracked: Callable[[], set[bytes]]) -> None:
         """Make the dependencies anew in a place that holds exactly `tree`. Raises SetupFailed or SetupError."""

@@ -18,6 +18,8 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 from git.cmd import Git
 
+from .changes import shown
+
 MINIMUM = (2, 39)
 
 DEAF: Mapping[str, str] = {
@@ -53,7 +55,7 @@ class GitError(Exception):
     """git ended with an error; `status` is its exit status, `stderr` its words."""
 
     def __init__(self, args: Sequence[str | bytes], status: int, stderr: str) -> None:
-        command = " ".join(a.decode("utf-8", "backslashreplace") if isinstance(a, bytes) else a for a in args)
+        command = " ".join(shown(a) if isinstance(a, bytes) else a for a in args)
         super().__init__(f"`{command}` ended with status {status}: {stderr.strip() or 'no message'}")
         self.status = status
         self.stderr = stderr

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from .changes import shown
 from .git import GitError
 
 TREE_MODE = "040000"
@@ -63,7 +64,7 @@ class ObjectReader:
                     if len(content) == int(size) + 1:
                         return Stored(object_id.decode(), kind.decode(), content[:-1])
                 case [_, *_]:
-                    raise GitError(self._COMMAND, 128, head.decode("utf-8", "backslashreplace"))
+                    raise GitError(self._COMMAND, 128, shown(head))
         except BrokenPipeError:
             pass  # no answer either
         except BaseException:

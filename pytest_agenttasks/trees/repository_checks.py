@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from ..outcome import SetupError
-from .changes import GITLINK_MODE
+from .changes import GITLINK_MODE, shown
 from .git import split
 from .repository import Repository
 
@@ -27,25 +27,28 @@ _FILTER_COMMAND = re.compile(r"filter\..*\.(clean|smudge|process)")
 
 def refuse_unusable(repository: Repository) -> None:
     """Raise SetupError for a checkout that no run may start from."""
+    for checks in CHECKS.values():
+        for check in checks:
+            check(repository)
+
+
+def _refuse_default_branch(repository: Repository) -> None:
     branch = working_branch(repository)
-    tip = repository.tip()
-    top = repository.top
+    repository.tip()
     short = branch.removeprefix("refs/heads/")
     if short in default_branches(repository):
         raise SetupError(
-            f"{top}: nothing lands on the default branch `{short}`; run `agenttasks init` (a worktree on a branch of its "
-            "own), or `git switch -c agents/queue`"
+            f"{repository.top}: nothing lands on the default branch `{short}`; run `agenttasks init` (a worktree on a "
+            "branch of its own), or `git switch -c agents/queue`"
         )
-    _refuse_second_checkout(repository, branch)
+
+
+def _refuse_nobody(repository: Repository) -> None:
     if repository.identity is None:
         raise SetupError(
-            f"{top}: git does not know who commits; run `git config user.name 'Your Name'` and "
+            f"{repository.top}: git does not know who commits; run `git config user.name 'Your Name'` and "
             "`git config user.email you@example.org`"
         )
-    _refuse_sparse(repository)
-    _refuse_partial(repository, tip)
-    _refuse_odd_content(repository, tip)
-    _refuse_own_filters(repository)
 
 
 def working_branch(repository: Repository) -> str:
@@ -70,7 +73,7 @@ def refuse_dirty(repository: Repository, queue: str | None) -> None:
     for entry in split(
         repository.git("status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames")
     ):
-        path = entry[3:].decode("utf-8", "backslashreplace")
+        path = shown(entry[3:])
         if queue is None or not path.startswith(f"{queue}/"):
             changed.append(path)
     if changed:
@@ -92,7 +95,8 @@ def default_branches(repository: Repository) -> set[str]:
     return names
 
 
-def _refuse_second_checkout(repository: Repository, branch: str) -> None:
+def _refuse_second_checkout(repository: Repository) -> None:
+    branch = working_branch(repository)
     where = [worktree["worktree"] for worktree in _worktrees(repository) if worktree.get("branch") == branch]
     if len(where) > 1:
         other = next(place for place in where if place != str(repository.top))
@@ -124,8 +128,9 @@ def _refuse_sparse(repository: Repository) -> None:
         )
 
 
-def _refuse_partial(repository: Repository, tip: str) -> None:
+def _refuse_partial(repository: Repository) -> None:
     """Refuse a clone that has to fetch files of the last commit first; files of older ones may be missing."""
+    tip = repository.tip()
     if not repository.git("config", "--get-regexp", r"^remote\..*\.promisor$", accept=(0, 1)):
         return
     listed = repository.git("rev-list", "--objects", "--missing=print", "--no-walk", tip, accept=(0, 128))
@@ -136,12 +141,13 @@ def _refuse_partial(repository: Repository, tip: str) -> None:
         )
 
 
-def _refuse_odd_content(repository: Repository, tip: str) -> None:
+def _refuse_odd_content(repository: Repository) -> None:
+    tip = repository.tip()
     modules, attributes = [], []
     for entry in split(repository.git("ls-tree", "-r", "-z", tip)):
         head, _, path = entry.partition(b"\t")
         if head.startswith(GITLINK_MODE.encode()):
-            modules.append(path.decode("utf-8", "backslashreplace"))
+            modules.append(shown(path))
         elif path == b".gitattributes" or path.endswith(b"/.gitattributes"):
             attributes.append(head.split()[2].decode())
     if modules:
@@ -172,3 +178,12 @@ def _refuse_own_filters(repository: Repository) -> None:
                     f"{repository.top}: {key} runs {word} of the checkout that it is used in, also in a workspace, where an "
                     f"agent could change it; give its place: `git config {shlex.quote(key)} {shlex.quote(fixed)}`"
                 )
+
+
+CHECKS: Mapping[str, tuple[Callable[[Repository], None], ...]] = {
+    "branch": (_refuse_default_branch,),
+    "worktrees": (_refuse_second_checkout,),
+    "identity": (_refuse_nobody,),
+    "content": (_refuse_sparse, _refuse_partial, _refuse_odd_content, _refuse_own_filters),
+}
+"""What is looked at in a checkout, in this order; each raises SetupError."""

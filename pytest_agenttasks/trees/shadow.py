@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..outcome import SetupError
 from . import loose_objects
-from .changes import ABSENT_MODE, Change, parents
+from .changes import ABSENT_MODE, Change, parents, shown
 from .git import DEAF, GitError, git
 from .objects import TREE_MODE, Entry, ObjectReader, Stored, format_tree, read_tree
 from .repository import Repository, write_config
@@ -188,6 +188,14 @@ def patch(shadow: Shadow, old: str, new: str) -> bytes:
     )  # fmt: skip
 
 
+def readable_patch(shadow: Shadow, old: str, new: str) -> bytes:
+    """The difference for people: of binary files it says only that they differ."""
+    return shadow.git(
+        "diff-tree", "-r", "-p", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--no-commit-id",
+        "--src-prefix=a/", "--dst-prefix=b/", old, new,
+    )  # fmt: skip
+
+
 def write_blob(shadow: Shadow, data: bytes) -> str:
     return shadow.write("blob", data)
 
@@ -248,9 +256,7 @@ def _inner_first(folders: Iterable[bytes]) -> list[bytes]:
 
 
 def _both(path: bytes) -> GitError:
-    return GitError(
-        ("compose",), 1, f"{path.decode('utf-8', 'backslashreplace')} would be both a file and a folder"
-    )
+    return GitError(("compose",), 1, f"{shown(path)} would be both a file and a folder")
 
 
 def conflicts(shadow: Shadow, base: str, tip: str, changes: Sequence[Change]) -> tuple[bytes, ...]:

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .changes import shown
+
 RULE_FILES = (b".gitattributes", b".gitignore")
 """What steers how git sees the other files of its folder and below."""
 MAX_FILE = 100 * 1024 * 1024
@@ -24,7 +26,7 @@ class Oddity:
 
     @property
     def name(self) -> str:
-        return self.path.decode("utf-8", "backslashreplace")
+        return shown(self.path)
 
     @property
     def large(self) -> bool:

@@ -26,7 +26,7 @@ from .repository import Repository, write_config
 from .shadow import Shadow, write_blob
 from .survey import RULE_FILES, Oddity, survey, walk
 
-Role = Literal["agent", "gate"]
+Role = Literal["agent", "gate", "review"]
 
 
 @dataclass(frozen=True, slots=True)
