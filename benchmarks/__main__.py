@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import collection, first_workspace, gate_checkout, machine, ordinary_start, per_task
+from . import collection, first_workspace, gate_checkout, machine, ordinary_start, per_task, sandbox
 
 BENCHMARKS = {
     "per-task": per_task,
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "first-workspace": first_workspace,
     "collection": collection,
     "ordinary-start": ordinary_start,
+    "sandbox": sandbox,
 }
 _FOREIGN = ("GIT_", "XDG_", "AGENTTASKS_", "PYTEST_", "PYTHONDONTWRITEBYTECODE", "CI")
 

@@ -95,7 +95,7 @@ def _place(folder: Path, files: int) -> Place:
     folder.mkdir()
     agent = folder / "agent.sh"
     agent.write_text(_AGENT)
-    settings = f"gates: [{{name: tests, run: 'true'}}]\nagent: {{name: command, command: 'sh {agent}'}}\n"
+    settings = f"gates: [{{name: tests, run: 'true'}}]\nsandbox: none\nagent: {{name: command, command: 'sh {agent}'}}\n"
     place = Place(make_repository(folder / "project", files, {"agenttasks.yaml": settings}), agent)
     place.runner(1)  # the first run makes the workspaces
     return place

@@ -28,6 +28,10 @@ from .verdicts import Verdict
 MAX_OUTPUT = 200 * 1024 * 1024
 """Bytes that a gate may print before it is ended."""
 MINIMUM_TIMEOUT = 600.0
+READ_ONLY = (
+    "in the sandbox a gate can write to its workspace, TMPDIR and /tmp only: lead the tool there by the gate's `env`, or "
+    "set `sandbox: none`"
+)
 
 
 def run_gate(
@@ -44,6 +48,8 @@ def run_gate(
         judged: Judged, seconds: float, left: Left, *, missing: bool = False, compared: str = ""
     ) -> Verdict:
         evidence = _evidence(judged, log, found.withheld) if judged.reason else ""
+        if run.programs.sandbox.active and "Read-only file system" in evidence:
+            evidence += f"\n({READ_ONLY})"
         return Verdict(
             gate=gate.name, tree=tree, passed=not judged.reason, seconds=seconds, reason=judged.reason,
             evidence=evidence, log=str(log), withheld=found.withheld, missing=missing, notes=judged.notes,
@@ -57,7 +63,8 @@ def run_gate(
         return verdict(Judged(expected.refused), 0.0, Left()), None
     run.events.write("gate-started", gate=gate.name, run=gate.run)
     with gathering(expected):
-        finished = run.supervisor.run(
+        finished = run.programs.run(
+            where,
             ["/bin/sh", "-c", gate.run],
             cwd=folder,
             env={**found.variables, **expected.variables(found.variables)},

@@ -19,6 +19,7 @@ from .base import memory_of, rules_of
 from .bookkeeping import commit_queue, settle_all
 from .journal import RunStarted
 from .outcome import SetupError
+from .processes import sandbox
 from .processes.orphans import end_orphans
 from .queue import Queue, ensure_folders
 from .run import Run, agent_environment, named
@@ -71,6 +72,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     for program in run.journal.history.programs:
         if end_orphans(program.pid, program.started):
             say(f"ended process {program.pid}, left over from a run that was killed")
+    for role in ("agent", "gate"):
+        run.programs.end_left(place(run.shadow, role, run.worker))
     try:
         line = landing.recover(run.shadow, run.journal)
     except landing.InTheWay as error:
@@ -91,6 +94,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     tree = run.repository.tree_of(tip)
     recipe_checks.refuse_unusable(run.provider, tree)
     rules_of(run.settings, run.queue, memory_of(run.shadow, tree, run.settings.memory.file))
+    for line in sandbox.describe(run.programs.sandbox):
+        say(line)
     _check_agent(run, say)
     for line in review_session.preflight(run):
         say(line)
@@ -99,6 +104,11 @@ def check(run: Run, say: Callable[[str], None]) -> None:
         say(f"committed the queue's new and edited files as {committed[:10]}")
         tip = run.repository.tip()
         tree = run.repository.tree_of(tip)
+    confined = run.programs.sandbox
+    run.events.write(
+        "sandbox", active="bwrap" if confined.active else "none", version=confined.version or None,
+        reason=confined.reason or None,
+    )  # fmt: skip
     run.journal.write(RunStarted(pid=os.getpid(), queue=run.queue.relative, branch=run.branch))
     red = gates.green_base(run, run.settings.gates, tree, tip)
     if red is not None:

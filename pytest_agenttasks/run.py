@@ -11,9 +11,12 @@ from typing import Any, Protocol
 
 from .agents.claude import login_variables
 from .agents.contract import AgentResult, AgentWorkspace, Progress, Prompt
+from .agents.own_files import OwnFiles, own_files
 from .journal import Journal
 from .outcome import SetupError
+from .processes import sandbox
 from .processes.supervisor import Finished, Supervisor
+from .programs import Programs, home_of
 from .queue import Queue
 from .report.eventlog import EventLog
 from .settings.records import GateSettings, Settings
@@ -76,6 +79,7 @@ class Run:
     shadow: Shadow
     journal: Journal
     supervisor: Supervisor
+    programs: Programs
     provider: Provider
     events: EventLog
     extensions: Extensions
@@ -133,12 +137,13 @@ def open_run(
     journal = Journal(repository.home / "journal.jsonl")
     journal.history.add_stored(attempts(shadow))
     supervisor = Supervisor()
+    programs = Programs(supervisor, sandbox.find(settings.sandbox), repository)
 
     def run_line(where: Place, line: str, log: Path, timeout: float) -> Finished:
         passed = workspace.env_pass
         found = environment(repository, where, os.environ, passed=passed, extra=settings.agent.env)
-        finished = supervisor.run(
-            ["/bin/sh", "-c", line], cwd=where.path, env=found.variables, stdout=log, timeout=timeout
+        finished = programs.run(
+            where, ["/bin/sh", "-c", line], env=found.variables, stdout=log, timeout=timeout
         )
         if not finished.ok and found.withheld:
             with log.open("a") as file:
@@ -155,6 +160,7 @@ def open_run(
         shadow=shadow,
         journal=journal,
         supervisor=supervisor,
+        programs=programs,
         provider=Provider(shadow, workspace, run_line),
         events=EventLog(queue.logs / "orchestration.log", listeners),
         extensions=extensions,
@@ -169,3 +175,8 @@ def agent_environment(settings: Settings) -> tuple[str, ...]:
     """The variables that the agent may see although they look like secrets: its own login."""
     own = login_variables(os.environ) if settings.agent.name == "claude" else ()
     return (*own, *settings.agent.env_pass)
+
+
+def agent_files(run: Run) -> OwnFiles:
+    """What the agent may change outside its workspace. Raises SetupError."""
+    return own_files(run.settings.agent, os.environ, home_of(os.environ))

@@ -17,7 +17,7 @@ from .outcome import Outcome, SetupError
 from .processes.search_paths import search_paths
 from .processes.supervisor import Finished, StartError
 from .prompt import build_prompt
-from .run import Run, agent_environment
+from .run import Run, agent_environment, agent_files
 from .settings.records import GateSettings
 from .tasks.task import Task
 from .trees.changes import shown
@@ -106,6 +106,7 @@ def hold_session(
 
 def executor(run: Run, where: Place, variables: Mapping[str, str], limit: float) -> Execute:
     """How programs of a session are run in `where`: supervised, journaled, for at most `limit` seconds."""
+    own = agent_files(run)
 
     def started(pid: int, when: float) -> None:
         run.journal.write(ProgramStarted(pid=pid, started=when))
@@ -119,9 +120,9 @@ def executor(run: Run, where: Place, variables: Mapping[str, str], limit: float)
         env: Mapping[str, str] | None = None,
         poll: Callable[[], str | None] | None = None,
     ) -> Finished:
-        return run.supervisor.run(
+        return run.programs.run(
+            where,
             argv,
-            cwd=where.path,
             env=variables if env is None else env,
             stdout=stdout,
             stderr=stderr,
@@ -130,6 +131,7 @@ def executor(run: Run, where: Place, variables: Mapping[str, str], limit: float)
             max_output=MAX_OUTPUT,
             poll=poll,
             started=started,
+            own=own,
         )
 
     return execute

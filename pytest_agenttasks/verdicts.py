@@ -58,6 +58,7 @@ def key(run: Run, gate: GateSettings, tree: str) -> str:
         definition(gate),
         run.provider.digest(tree),
         _interpreters(gate.run, os.environ.get("PATH", "")),
+        run.programs.sandbox.program or "",
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

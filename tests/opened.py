@@ -66,7 +66,8 @@ def append(workspace: AgentWorkspace) -> None:
 def opened(repository: UserRepository, agent: Agent = append, **wanted: object) -> Iterator[Run]:
     """A run on this repository, with these settings committed to its agenttasks.yaml (none: as it is)."""
     if wanted:
-        document = {"agent": {"name": "scripted"}, "retry_delay": 0, "canary": "off", **wanted}
+        quiet = {"retry_delay": 0, "canary": "off", "sandbox": "none"}
+        document = {"agent": {"name": "scripted"}, **quiet, **wanted}
         repository.commit("settings", **{"agenttasks.yaml": json.dumps(document)})
     found = discover(repository.path)
     file = repository.path / settings.FILE_NAME

@@ -44,7 +44,10 @@ class Project:
         return self.repository.path
 
     def configure(self, more: str = "", gate: str = GREEN, canary: str = "off") -> None:
-        """Write agenttasks.yaml and commit it; without the canary, which costs gate runs."""
+        """Write agenttasks.yaml and commit it; without the canary, which costs gate runs, and without a sandbox
+        unless `more` has one: agents of most tests play the user, or tell the test something, outside their workspace."""
+        if "sandbox:" not in more:
+            more = f"sandbox: none\n{more}"
         text = (
             f"gates:\n  - {{name: tests, run: {gate!r}}}\nretry_delay: 0\ncanary: {canary}\n"
             f"agent: {{name: command, command: 'sh {self.script}'}}\n{more}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,14 @@ import pytest
 from pytest_agenttasks import preflight
 from pytest_agenttasks.agents.contract import AgentWorkspace
 from pytest_agenttasks.outcome import Kind, SetupError
-from tests.opened import append, fingerprint, opened, outcome
+from tests import opened as opened_runs
+from tests.opened import append, fingerprint, outcome
 from tests.queue_runs import Project
 from tests.user_repository import UserRepository, make_repository, task_text
 from tests.virtual_environments import install_editable, virtual_environment
+
+opened = partial(opened_runs.opened, sandbox="auto")
+"""Tools meet the sandbox here, where there is one."""
 
 QUEUE = {f"tasks/{folder}/.gitkeep": "" for folder in ("pending", "done", "failed")}
 

@@ -42,7 +42,7 @@ def configure(project: Project, cli: Path, more: str = "", gate: str = GREEN) ->
     """The review comes first in the list, and is held last all the same."""
     text = (
         f"gates:\n  - {{name: review, agent: claude, command: '{cli}'{more}}}\n"
-        f"  - {{name: tests, run: {gate!r}}}\nretry_delay: 0\n"
+        f"  - {{name: tests, run: {gate!r}}}\nretry_delay: 0\nsandbox: none\n"
         f"agent: {{name: command, command: 'sh {project.script}'}}\n"
     )
     project.repository.commit("settings", **{"agenttasks.yaml": text})

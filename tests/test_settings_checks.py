@@ -86,6 +86,14 @@ def test_a_gates_folder_and_the_memory_file_stay_inside_too(read: Read) -> None:
     assert read("gates: [{name: a, run: x, cwd: .}]").gates[0].cwd == "."
 
 
+@pytest.mark.parametrize("path", ["codex", "~", "~/", "~/.", "/", "~other/x", "~/../x", "/home/../etc"])
+def test_an_agents_own_files_have_a_place(read: Read, path: str) -> None:
+    assert f"`agent.writable[1]`: `{path}` is no place" in message(
+        read, f"agent: {{writable: [~/.codex, '{path}']}}"
+    )
+    assert read("agent: {writable: [~/.codex, /opt/x]}").agent.writable == ("~/.codex", "/opt/x")
+
+
 def test_a_report_is_a_file_or_a_glob_of_files(read: Read) -> None:
     def junit(path: str) -> str:
         return f"gates: [{{name: a, run: x, junit: '{path}'}}]"
@@ -110,8 +118,6 @@ def test_an_environment_cannot_be_linked(read: Read, path: str) -> None:
 
 
 NOT_YET = [
-    ("sandbox: auto", "sandbox", "sandbox: none"),
-    ("sandbox: bwrap", "sandbox", "sandbox: none"),
     ("notify: beep", "notify", "notify: null"),
     ("review: {every_tasks: 20}", "review.every_tasks", "review: {every_tasks: null}"),
     ("review: {every_hours: 8}", "review.every_hours", "review: {every_hours: null}"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import signal
 import stat
 
@@ -77,8 +78,18 @@ def cut(outputs: Sequence[int], limit: int) -> None:
         limit -= min(size, limit)
 
 
-def fork(argv: Sequence[str], cwd: str, env: Mapping[str, str], handles: Sequence[int]) -> tuple[int, int]:
-    """Begin the program in a session of its own; return its pid and what to give to `await_exec`."""
+def fork(
+    argv: Sequence[str],
+    cwd: str,
+    env: Mapping[str, str],
+    handles: Sequence[int],
+    caps: Mapping[str, int],
+    oom_score: int | None,
+) -> tuple[int, int]:
+    """Begin the program in a session of its own; return its pid and what to give to `await_exec`.
+
+    `caps`: name in `resource` → most that this limit may be.
+    """
     # All that can be done before the fork is: the copy pays for each page that it touches.
     folder = cwd.encode("latin-1")
     words = [text.encode("latin-1") for text in argv]
@@ -87,10 +98,11 @@ def fork(argv: Sequence[str], cwd: str, env: Mapping[str, str], handles: Sequenc
     if b"/" not in words[0]:
         path = variables.get(b"PATH", os.defpath.encode())
         places = [os.path.join(place, words[0]) for place in path.split(b":")]  # noqa: PTH118
+    limits = [(getattr(resource, name), most) for name, most in caps.items()]
     report, reporting = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become(places, words, folder, variables, handles, reporting)
+        _become(places, words, folder, variables, handles, reporting, limits, oom_score)
     os.close(reporting)
     return pid, report
 
@@ -110,6 +122,8 @@ def _become(
     env: Mapping[bytes, bytes],
     handles: Sequence[int],
     report: int,
+    limits: Sequence[tuple[int, int]],
+    oom_score: int | None,
 ) -> NoReturn:
     step = "program"
     problem: Sequence[str | int] = [step, errno.ENOENT, os.strerror(errno.ENOENT)]
@@ -119,6 +133,11 @@ def _become(
             signal.signal(number, signal.SIG_DFL)
         for target, handle in enumerate((handles[0], handles[1], handles[-1])):
             os.dup2(handle, target)
+        step = "limits"
+        for limit, most in limits:
+            _limit(limit, most)
+        if oom_score is not None:
+            _offer_to_the_oom_killer(oom_score)
         step = "cwd"
         os.chdir(cwd)
         step = "program"
@@ -134,6 +153,25 @@ def _become(
     finally:
         os.write(report, json.dumps(problem).encode())
         os._exit(127)
+
+
+def _limit(number: int, most: int) -> None:
+    """Lower one limit to `most`; one that is lower already stays."""
+    now = resource.getrlimit(number)
+    soft, hard = (most if value == resource.RLIM_INFINITY else min(value, most) for value in now)
+    resource.setrlimit(number, (soft, hard))
+
+
+def _offer_to_the_oom_killer(score: int) -> None:
+    try:
+        handle = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:  # no Linux
+        return
+    try:
+        if int(os.read(handle, 16)) < score:
+            os.pwrite(handle, str(score).encode(), 0)
+    finally:
+        os.close(handle)
 
 
 def _problem(step: str, error: BaseException) -> tuple[str, int, str]:

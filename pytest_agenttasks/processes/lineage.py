@@ -78,6 +78,16 @@ def look_up(pid: int) -> Process | None:
         os.close(handle)
 
 
+def only_child(pid: int) -> int | None:
+    """The child of the process `pid` when it has one, and that leads a session."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:  # noqa: PTH123
+            (child,) = map(int, file.read().split())
+        return child if os.getsid(child) == child else None
+    except (OSError, ValueError):  # gone; or a kernel without CONFIG_PROC_CHILDREN
+        return None
+
+
 class Family:
     """Descendants of this process that have been stopped. No child may be collected while it is in use."""
 

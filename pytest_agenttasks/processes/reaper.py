@@ -47,6 +47,8 @@ class Reaper:
         self._inbox: list[dict[str, Any]] = []
         self._partial = b""
         self._program = 0
+        self._disk: tuple[str, int] | None = None  # a folder, and the bytes that must stay free there
+        self._wrapped = False  # a sandbox around the program was started, and leads a session of its own
         self._status: int | None = None  # of the program, once it ended
         os.set_inheritable(control, False)
         os.set_blocking(control, False)
@@ -101,7 +103,9 @@ class Reaper:
     def _supervise(self, request: dict[str, Any], handles: Sequence[int]) -> None:
         began = time.monotonic()
         self._status = None
-        self._program, report = launch.fork(request["argv"], request["cwd"], request["env"], handles)
+        self._program, report = launch.fork(
+            request["argv"], request["cwd"], request["env"], handles, request["caps"], request["oom_score"]
+        )
         process = lineage.look_up(self._program) if lineage.LINUX else None
         # At once, for whoever kills this process must not leave the program nameless.
         self._send({"forked": self._program, "ticks": process and process.start})
@@ -112,6 +116,8 @@ class Reaper:
             raise
         self._send({"running": True})
         outputs, limit = handles[1:], request["max_output"]
+        self._wrapped = request["wrapped"]
+        self._disk = request["disk"]
         stopped = self._hold(began, request["timeout"], request["grace"], outputs, limit)
         if self._gone:
             return
@@ -141,17 +147,25 @@ class Reaper:
                 self._beat()
                 if limit is not None and launch.total_size(outputs) > limit:
                     return stopped or "output"  # without grace: in that time it could fill the disk
+                if self._disk is not None and _is_full(*self._disk):
+                    return stopped or "disk"
             if now >= end:
                 reasons.append("timeout")
                 if stopped is not None:
                     return stopped
             if reasons and stopped is None:
                 stopped = reasons[0]
-                lineage.send(os.killpg, self._program, signal.SIGTERM)
+                lineage.send(os.killpg, self._leader(), signal.SIGTERM)
                 end = now + grace
             self._wait(max(0.0, min(tick, end) - now))
             self._reap()
         return stopped
+
+    def _leader(self) -> int:
+        """Whose process group hears the request to end: the program's; of a sandbox, that of the first process in
+        it, for the sandbox itself would only die, and all in it at once."""
+        inner = lineage.only_child(self._program) if self._wrapped and lineage.LINUX else None
+        return self._program if inner is None else inner
 
     def sweep(self) -> tuple[list[str], list[str]]:
         """End every descendant; return the names of those that outlived the program, and of the immortal."""
@@ -233,6 +247,14 @@ class Reaper:
             pass  # the runner has enough of them unread
         except (BrokenPipeError, ConnectionResetError):
             self._gone = True
+
+
+def _is_full(folder: str, least: int) -> bool:
+    try:
+        found = os.statvfs(folder.encode("latin-1"))
+    except OSError:  # the program has taken the folder away
+        return False
+    return found.f_bavail * found.f_frsize < least
 
 
 def _polling(*handles: int | None) -> select.poll:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from . import orphans
+from .caps import OOM_SCORE
 from .lifeline import SILENCE, TICK, Lifeline, Lost
 from .orphans import end_orphans, process_start_time
 
@@ -36,8 +37,9 @@ class Finished:
     """How a program ended.
 
     `exit_code` is None when it was killed; `signal` the number that killed it. `stopped` says why the
-    runner ended it: `timeout`, `output` (too much of it), or the text that `poll` returned. `survivors`
-    are the command names of processes that were still alive when the program itself ended, now dead.
+    runner ended it: `timeout`, `output` (too much of it), `disk` (too little left), or the text that `poll`
+    returned. `survivors` are the command names of processes that were still alive when the program itself
+    ended, now dead.
     """
 
     exit_code: int | None
@@ -130,6 +132,9 @@ class Supervisor:
         poll: Callable[[], str | None] | None = None,
         grace: float = 3.0,
         started: Callable[[int, float], None] | None = None,
+        caps: Mapping[str, int] | None = None,
+        wrapped: bool = False,
+        disk: tuple[Path, int] | None = None,
     ) -> Finished:
         """Run a program in a session of its own until it ends; then end all that it left behind.
 
@@ -137,7 +142,9 @@ class Supervisor:
         stdout) are emptied or made anew with mode 0600; `stdin` None is empty. After `timeout` seconds, or
         when `poll` (called four times a second) returns a text, its process group gets SIGTERM, and after
         `grace` seconds everything SIGKILL; more than `max_output` bytes in both files: SIGKILL at once, and
-        the rest is cut off. `started` gets pid and `process_start_time`.
+        the rest is cut off. `started` gets pid and `process_start_time`. `caps` are limits for it (`caps.LIMITS`).
+        `wrapped`: the program is a sandbox whose first process leads a session, and SIGTERM is for that one.
+        `disk`: a folder, and how many bytes must stay free there; with fewer everything is killed (`stopped` is `disk`).
 
         Raises StartError, SupervisorLost, Unkillable, and whatever `poll` or `started` or a signal handler
         raises, but only after everything has been ended.
@@ -154,6 +161,10 @@ class Supervisor:
             "timeout": timeout,
             "max_output": max_output,
             "grace": grace,
+            "caps": dict(caps or {}),
+            "oom_score": None if caps is None else OOM_SCORE,
+            "wrapped": wrapped,
+            "disk": None if disk is None else (_text(argv[0], disk[0].absolute()), disk[1]),
         }
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this Supervisor is running a program already; use one for each thread")

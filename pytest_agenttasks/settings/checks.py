@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .records import GateSettings, Settings
 
 NOT_YET: Mapping[Place, object] = {
-    ("sandbox",): "none",
     ("notify",): None,
     ("workspace", "up"): None,
     ("workspace", "down"): None,
@@ -54,6 +53,7 @@ def flaws(settings: Settings) -> Iterator[Flaw]:
     yield from _positive(("agent",), settings.agent, "timeout", "stall_timeout")
     yield from _positive(("workspace",), settings.workspace, "setup_timeout")
     yield from _environment(("agent",), settings.agent.env, settings.agent.env_pass)
+    yield from _writable(settings.agent.writable)
     yield from _environment(("workspace",), {}, settings.workspace.env_pass)
     yield from _paths(("protected",), settings.protected)
     yield from _paths(("drop",), settings.drop)
@@ -143,6 +143,16 @@ def _path(place: Place, path: str, *, top_is_fine: bool = False) -> Iterator[Fla
         yield flaw(place, f"`{path}` names a folder; name a file")
     elif place[-1] == "junit" and any("**" in part and part != "**" for part in parts):
         yield flaw(place, f"`{path}`: `**` stands for folders, between slashes, such as `**/report.xml`")
+
+
+def _writable(paths: Sequence[str]) -> Iterator[Flaw]:
+    for position, path in enumerate(paths):
+        if not path.startswith(("/", "~/")) or ".." in path.split("/") or not path.strip("~/."):
+            yield flaw(
+                ("agent", "writable", position),
+                f"`{path}` is no place for an agent's own files; write an absolute path, or one that starts with `~/`, "
+                "without `..`",
+            )
 
 
 def _one_list_each(settings: Settings) -> Iterator[Flaw]:

@@ -94,6 +94,9 @@ class AgentSettings(Record, frozen=True, kw_only=True):
         Texts,
         _says("Secret-looking variables that the agent may inherit; a trailing * stands for any ending"),
     ] = ()
+    writable: Annotated[
+        Texts, _says("The agent's own files and folders, to stay writable in a sandbox, such as ~/.codex")
+    ] = ()
     args: Annotated[tuple[str, ...], _says("More arguments for the agent's command line")] = ()
 
 
@@ -227,7 +230,10 @@ class Settings(Record, frozen=True, kw_only=True):
     commit: CommitSettings = msgspec.field(default_factory=CommitSettings)
     review: ReviewSettings = msgspec.field(default_factory=ReviewSettings)
     budget: BudgetSettings = msgspec.field(default_factory=BudgetSettings)
-    sandbox: Annotated[Literal["auto", "bwrap", "none"], _says("What confines agents")] = "none"
+    sandbox: Annotated[
+        Literal["auto", "bwrap", "none"],
+        _says("What confines agents and gates: bubblewrap where it works, or nothing"),
+    ] = "auto"
     canary: Annotated[
         Literal["warn", "strict", "off"], _says("What to do about gates that stay green on broken code")
     ] = "warn"
