@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 AGENT ?= replay
 CLAUDE_VERSION := 2.1.197
 CLAUDE := .cache/claude
+ATTACKS := $(wildcard tests/test_attack*.py)
 
-.PHONY: demo setup test mutants lint types check bench wheel clean
+.PHONY: demo setup test attacks mutants lint types check bench wheel clean
 
 demo: $(VENV)/installed
 	$(BIN)/agenttasks demo --agent $(AGENT)
@@ -15,7 +16,10 @@ demo: $(VENV)/installed
 setup: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
 
 test: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(addprefix --ignore=,$(ATTACKS)) $(ARGS)
+
+attacks: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
+	$(BIN)/python -m pytest -n 2 $(ATTACKS) $(ARGS)
 
 mutants: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
 	$(BIN)/python -m tests.mutants $(ARGS)
@@ -27,7 +31,7 @@ lint: $(VENV)/developer
 types: $(VENV)/developer
 	$(BIN)/mypy
 
-check: lint types test demo
+check: lint types test attacks mutants demo
 
 bench: $(VENV)/developer
 	$(BIN)/python -m benchmarks $(ARGS)

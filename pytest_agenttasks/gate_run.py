@@ -102,6 +102,8 @@ def _failure(gate: GateSettings, finished: Finished, limit: float) -> str:
 
 def _rewritten(run: Run, gate: GateSettings, where: Place) -> str:
     """Why a gate that passed is red all the same: it changed the tree; "" where it did not."""
+    if not where.intact:
+        return f"`{gate.run}` passed but wrote into the runner's own index of the checkout"
     listed = run.shadow.git(
         "diff", "--name-only", "-z", "--no-ext-diff", "--no-textconv", index=where.index, work_tree=where.path
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -74,11 +75,17 @@ def examine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 ALL = [
     "git", "system", "repository", "branch", "worktrees", "identity", "content", "changes", "settings", "queue",
-    "agent", "gate", "clean files", "disk",
+    "agent", "sandbox", "limits", "gate", "clean files", "canary", "disk",
 ]  # fmt: skip
 
 
+NOTICES = "head -n 1 src/a.txt | grep -qx a"
+"""A gate that is red when the product is broken."""
+
+
+@pytest.mark.usefixtures("bubblewrap")
 def test_all_is_well(project: Project, examine: Examine) -> None:
+    project.configure("sandbox: auto", gate=NOTICES, canary="warn")
     project.task("001-first")
     before = fingerprint(project.path)
     report = examine(project.path)
@@ -89,7 +96,46 @@ def test_all_is_well(project: Project, examine: Examine) -> None:
     assert report.only("agent")[1].startswith("command: /")
     assert report.only("gate")[1].startswith("tests: green on a clean checkout (")
     assert report.only("branch")[1] == "tasks land on work"
+    assert report.only("sandbox")[1].startswith("bubblewrap ")
+    assert "no core dumps" in report.only("limits")[1]
+    assert report.only("canary")[1] == "with everything broken: guarded by gate `tests`"
     assert fingerprint(project.path) == before
+
+
+@pytest.mark.parametrize(("canary", "level", "status"), [("warn", "warn", 0), ("strict", "fail", 1)])
+def test_gates_that_look_at_nothing_are_found(
+    project: Project, examine: Examine, canary: str, level: str, status: int
+) -> None:
+    project.configure(gate="true", canary=canary)
+    report = examine(project.path)
+    assert report.status == status
+    found = report.only("canary")
+    assert found[0] == level
+    assert "no gate is red, with everything broken" in found[1]
+    assert "PYTHONPATH" in found[2]
+
+
+def test_what_is_turned_off_is_said(project: Project, examine: Examine) -> None:
+    report = examine(project.path)
+    assert report.status == 0
+    level, text, remedy = report.only("sandbox")
+    assert (level, remedy) == ("warn", "set `sandbox: auto`")
+    assert "nothing protects your home" in text
+    assert report.only("canary")[0] == "warn"
+
+
+def test_a_sandbox_that_was_asked_for_and_does_not_work_stops_a_run(
+    project: Project, examine: Examine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "bin/bwrap"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\necho 'bwrap: no permissions'; exit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+    project.configure("sandbox: bwrap")
+    report = examine(project.path)
+    assert report.status == 1
+    assert "no permissions" in report.found["sandbox"][0][1]
 
 
 def test_it_is_printed_in_columns_without_colours(

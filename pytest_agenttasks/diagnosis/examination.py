@@ -17,7 +17,7 @@ from ..settings.records import FILE_NAME, Settings, load
 from ..trees.git import GitError
 from ..trees.repository import Repository
 from ..trees.workspace import state_folder
-from . import base, checkout, machine, seams
+from . import base, checkout, containment, machine
 from .agent import agent
 from .finding import Finding, Findings, Level, refused, warn
 
@@ -75,7 +75,7 @@ def _examine(asked: Asked, found: Repository) -> Iterator[Finding]:
     yield from checkout.last_run(found)
     if settings:
         yield from agent(settings)
-    yield from seams.sandbox(known)
+    yield from containment.sandbox(known)
     with ExitStack() as stack:
         run = None
         if settings and settings.gates and tip:
@@ -121,4 +121,4 @@ def _on_the_base(run: Run, tip: str) -> Generator[Finding, None, None]:
         return
     yield from base.missing(run, green=green)
     if green:
-        yield from seams.canary(run, tree, tip)
+        yield from containment.canary(run)

@@ -6,10 +6,12 @@ import os
 import socket
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from ..processes.environment import Environment, scrub
+from .index_file import digest
 from .repository import Repository
 from .workspace import Place, Role, move_to, place, remove, tracked, write_git
 
@@ -44,7 +46,7 @@ def ready(run: Run, role: Role, tree: str, head: str, *, base_tree: str | None =
     give_git()
     remove(where.tmp)
     where.tmp.mkdir()
-    return where
+    return replace(where, seal=digest(where.index))
 
 
 def bare(run: Run, role: Role, tree: str) -> Place:
@@ -53,7 +55,7 @@ def bare(run: Run, role: Role, tree: str) -> Place:
     move_to(run.shadow, where, tree, ())
     remove(where.tmp)
     where.tmp.mkdir()
-    return where
+    return replace(where, seal=digest(where.index))
 
 
 def environment(

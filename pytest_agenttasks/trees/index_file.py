@@ -6,6 +6,7 @@ and git has to be asked.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import struct
@@ -56,6 +57,14 @@ def names(index: Path, id_bytes: int) -> set[bytes] | None:
         return {path for _, _, path in _entries(index.read_bytes(), id_bytes)}
     except (_OnlyGit, struct.error, ValueError):
         return None
+
+
+def digest(index: Path) -> str:
+    """Of the whole file, "" where there is none."""
+    try:
+        return hashlib.sha256(index.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
 
 
 class _OnlyGit(Exception):

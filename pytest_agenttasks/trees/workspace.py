@@ -21,7 +21,7 @@ import platformdirs
 
 from ..outcome import SetupError
 from .git import GitError, split
-from .index_file import names
+from .index_file import digest, names
 from .objects import entries
 from .repository import Repository, write_config
 from .shadow import Shadow, write_blob
@@ -32,13 +32,22 @@ Role = Literal["agent", "gate", "review"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One workspace: `path` holds the files, `root` everything kept for it, `index` is the runner's own."""
+    """One workspace: `path` holds the files, `root` everything kept for it, `index` is the runner's own.
+
+    `seal`: what the index was when the place was handed to a program, "" where it has not been.
+    """
 
     role: Role
     worker: int
     root: Path
     path: Path
     index: Path
+    seal: str = ""
+
+    @property
+    def intact(self) -> bool:
+        """Whether nobody has written into the runner's index since: one that can reach it could hide its changes."""
+        return self.seal == digest(self.index)
 
     @property
     def tmp(self) -> Path:
@@ -198,6 +207,9 @@ def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[byte
     and the caller keeps the workspace.
     """
     take_back(where)
+    if where.seal and not where.intact:
+        where.index.unlink(missing_ok=True)
+        shadow.git("read-tree", base_tree, index=where.index, work_tree=where.path)
     found = survey(where.path, skip)
     git = partial(shadow.git, index=where.index, work_tree=where.path)
     odd = {oddity.path for oddity in found.oddities}

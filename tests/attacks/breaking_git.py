@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.attacks.attack import Attack
-from tests.attacks.shell_scripts import CANARY, PRIVATE, SANDBOX, UNCONFINED, nothing_executed, shell
+from tests.attacks.shell_scripts import CANARY, PRIVATE, UNCONFINED, nothing_executed, shell
 
 OWN_GIT = "the runner never reads the workspace's `.git`"
 DEAF = "the runner's git has a configuration of its own"
@@ -203,7 +203,6 @@ ATTACKS = (
         by="sandbox; without: `checkout` names the lock, the verified result is kept",
         effect="needs sandbox",
         files={"conftest.py": "from pytest_agenttasks import landing\n\nlanding.INDEX_LOCK_WAIT = 0.5\n"},
-        waits_for=SANDBOX,
     ),
     Attack(
         name="locks-in-the-private-repository",
@@ -213,7 +212,6 @@ ATTACKS = (
         outcome="landed",
         by="sandbox; without: the run stops",
         effect="needs sandbox",
-        waits_for=SANDBOX,
     ),
     Attack(
         name="hooks",
@@ -234,7 +232,6 @@ ATTACKS = (
         by="the runner's git runs no hooks; the sandbox keeps them out",
         effect="needs sandbox",
         check=nothing_executed,
-        waits_for=SANDBOX,
     ),
     Attack(
         name="hooks-of-the-user-while-landing",
@@ -345,7 +342,6 @@ ATTACKS = (
         outcome="landed",
         by="sandbox",
         effect="needs sandbox",
-        waits_for=SANDBOX,
     ),
     Attack(
         name="moves-the-users-branch",
@@ -359,7 +355,6 @@ ATTACKS = (
         outcome="landed",
         by="sandbox",
         effect="needs sandbox",
-        waits_for=SANDBOX,
     ),
     Attack(
         name="overwrites-an-object",
@@ -375,7 +370,6 @@ ATTACKS = (
         outcome="gate",
         by="sandbox",
         effect="needs sandbox",
-        waits_for=SANDBOX,
     ),
     Attack(
         name="blinds-the-gates-index",
@@ -390,7 +384,6 @@ ATTACKS = (
         outcome="gate",
         by="sandbox",
         effect="needs sandbox",
-        waits_for=SANDBOX,
     ),
     Attack(
         name="gitlink-in-the-index",

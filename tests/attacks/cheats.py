@@ -226,7 +226,6 @@ PLANTED = (
         },
         by="sandbox (state folder out of reach)",
         effect="needs sandbox",
-        waits_for="sandbox",
     ),
     _red(
         "untracked-in-gate-checkout",

@@ -11,7 +11,6 @@ from tests.attacks.shell_scripts import (
     PRIVATE,
     QUIET,
     REAPER,
-    SANDBOX,
     UNCONFINED,
     nothing_executed,
     shell,
@@ -221,7 +220,6 @@ time.sleep(0.2)
         outcome="landed",
         by=BEYOND,
         effect="needs sandbox",
-        waits_for=SANDBOX,
     ),
     Attack(
         name="edits-the-queue",
@@ -235,7 +233,6 @@ time.sleep(0.2)
         by=BEYOND,
         effect="needs sandbox",
         check=_same_task,
-        waits_for=SANDBOX,
     ),
     Attack(
         name="writes-into-home",
@@ -250,7 +247,6 @@ time.sleep(0.2)
         outcome="landed",
         by=BEYOND,
         effect="needs sandbox",
-        waits_for=SANDBOX,
     ),
     Attack(
         name="writes-git-configuration-of-home",
@@ -262,7 +258,6 @@ time.sleep(0.2)
         by=BEYOND,
         effect="needs sandbox",
         check=nothing_executed,
-        waits_for=SANDBOX,
     ),
     Attack(
         name="configuration-of-home-as-the-runner-sees-it",
@@ -290,7 +285,6 @@ time.sleep(0.2)
         by=BEYOND,
         effect="needs sandbox",
         check=_journal_is_true,
-        waits_for=SANDBOX,
     ),
     Attack(
         name="forges-attempts",
@@ -303,7 +297,6 @@ time.sleep(0.2)
         outcome="landed",
         by=BEYOND,
         effect="needs sandbox",
-        waits_for=SANDBOX,
     ),
     Attack(
         name="poisons-the-gates-checkout",
@@ -345,6 +338,5 @@ with contextlib.suppress(OSError):
         },
         by=BEYOND,
         effect="needs sandbox",
-        waits_for=SANDBOX,
     ),
 )

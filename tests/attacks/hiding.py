@@ -170,7 +170,6 @@ INDEX = (
         """,
         by="sandbox (state folder out of reach)",
         effect="needs sandbox",
-        waits_for="sandbox",
     ),
 )
 
@@ -316,6 +315,18 @@ NAMES = (
         "writes a path that only looks like one of its scope",
         'write("ѕrc/a.txt", "x")',
         by="scope verdict",
+    ),
+    _seen(
+        "twin-in-scope",
+        "adds a name to its scope that differs from an existing one in case only",
+        'write("src/A.txt", "x")',
+        by="twins of existing paths are refused, unless the scope names them",
+    ),
+    _seen(
+        "twins-in-scope",
+        "adds two names that are one where Unicode is composed",
+        'write("src/\u00e9.txt", "x"); write("src/e\u0301.txt", "x")',
+        by="twins of existing paths are refused, unless the scope names them",
     ),
     _seen(
         "newline-in-name",

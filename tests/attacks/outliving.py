@@ -6,7 +6,7 @@ import re
 import socket
 
 from tests.attacks.attack import Attack, Played
-from tests.attacks.shell_scripts import LIFETIME, QUIET, REAPER, SANDBOX, UNCONFINED, shell
+from tests.attacks.shell_scripts import LIFETIME, QUIET, REAPER, UNCONFINED, shell
 
 BEYOND = "sandbox"
 
@@ -218,7 +218,6 @@ if os.fork() == 0:
         outcome="landed",
         by=BEYOND,
         effect="needs sandbox",
-        waits_for=SANDBOX,
     ),
     Attack(
         name="interrupts-the-runner",
@@ -229,7 +228,6 @@ if os.fork() == 0:
         outcome="landed",
         by=BEYOND,
         effect="needs sandbox",
-        waits_for=SANDBOX,
     ),
     Attack(
         name="kills-the-supervisor",
@@ -291,7 +289,6 @@ if found:
         outcome="landed",
         by=BEYOND,
         effect="needs sandbox",
-        waits_for=SANDBOX,
     ),
     Attack(
         name="secrets-in-the-environment",

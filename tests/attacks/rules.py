@@ -112,7 +112,6 @@ ADDITIONS = (
         "opens such a comment in a list item",
         _ADDS_TO_ISSUES.format("- <!-- hidden from here\n"),
         **_WITH_ISSUES,
-        waits_for="hole: hides the rest where the file is shown as HTML",
     ),
     _refused(
         "memory-fence",
@@ -251,7 +250,6 @@ def _needs_sandbox(name: str, what: str, body: str, **more: Any) -> Attack:
         outcome=more.pop("outcome", "landed"),
         by="sandbox (read-only checkout and state)",
         effect="needs sandbox",
-        waits_for="sandbox",
         **more,
     )
 

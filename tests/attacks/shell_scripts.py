@@ -6,7 +6,6 @@ from pathlib import Path
 
 from tests.attacks.attack import Played
 
-SANDBOX = "sandbox"
 """What an attack waits for that an agent's own rights allow as long as nothing confines it."""
 
 UNCONFINED = {"sandbox": "none"}
