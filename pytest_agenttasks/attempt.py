@@ -22,7 +22,7 @@ from .run import Run
 from .session import gates_of, hold_session, store, write_prompt
 from .settings.records import GateSettings
 from .tasks.scope import judge
-from .tasks.task import Task
+from .tasks.task import Task, parse
 from .trees.changes import Change, shown
 from .trees.checkout import ready
 from .trees.dependencies import SetupFailed
@@ -309,12 +309,19 @@ def _refuse_edited(run: Run, task: Task) -> None:
         now = file.read_bytes()
     except FileNotFoundError:
         raise Ended(Outcome(Kind.MOVED, "the task file was taken away while the task ran")) from None
-    if now != task.data:
-        raise Ended(
-            Outcome(
-                Kind.MOVED, "the task file was edited while the task ran; it runs again with its new text"
-            )
+    if now == task.data:
+        return
+    edited = "the task file was edited while the task ran"
+    if run.programs.sandbox.active or parse(file, now).permits == task.permits:
+        raise Ended(Outcome(Kind.MOVED, f"{edited}; it runs again with its new text"))
+    raise Ended(
+        Outcome(
+            Kind.MOVED,
+            f"{edited}: what it may do has changed, and without a sandbox that can have been the agent",
+            advice="look at the task file; it stays pending and runs with its new text at the next start",
+            stays=True,
         )
+    )
 
 
 def _text_id(run: Run, task: Task) -> str:

@@ -53,7 +53,8 @@ class Outcome:
     `summary` is one line without a trailing full stop; `evidence` is what a person or the next session
     needs to see (a tail of at most 16 KB); `advice` says what to do next. All three may hold text that an
     agent wrote: pass them through `printable` before they reach a terminal or a report.
-    `resumes_at` is epoch seconds, for outcomes that state when the service is back.
+    `resumes_at` is epoch seconds, for outcomes that state when the service is back. `stays`: not to be tried
+    again in this run.
     """
 
     kind: Kind
@@ -65,6 +66,7 @@ class Outcome:
     log: str | None = None
     commit: str | None = None
     resumes_at: float | None = None
+    stays: bool = False
 
     @property
     def landed(self) -> bool:

@@ -74,7 +74,7 @@ def decide(
         case Kind.USAGE_LIMIT | Kind.OVERLOADED | Kind.NETWORK:
             return _wait(outcome, standing, retry_delay, wait, now)
         case Kind.MOVED:
-            if standing.free >= FREE_RETRIES:
+            if outcome.stays or standing.free >= FREE_RETRIES:
                 return Final(give_up=False)
             return Again(0.0, "the branch moved")
         case Kind.CHECKOUT | Kind.INTERRUPTED | Kind.REVIEW:

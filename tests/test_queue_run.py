@@ -232,6 +232,24 @@ def test_a_task_edited_meanwhile_runs_again_with_its_new_text(project: Project) 
     assert project.repository.read("tasks/done/001-first.md").endswith("- more\n")
 
 
+def test_a_task_whose_scope_grew_meanwhile_waits_for_the_next_start_without_a_sandbox(
+    project: Project,
+) -> None:
+    task = f"{project.path}/tasks/pending/001-first.md"
+    project.agent(
+        f"if [ $AGENTTASKS_ATTEMPT = 1 ]; then sed -i 's|- `src/a.txt`|&\\n- `src/b.txt`|' {task}; fi\n"
+        "echo x >> src/a.txt; if [ $AGENTTASKS_ATTEMPT = 2 ]; then echo x >> src/b.txt; fi"
+    )
+    project.task("001-first")
+    result = project.run()
+    assert result.status == 1
+    assert result.outcomes == {"001-first": "moved"}, result.output
+    assert "without a sandbox that can have been the agent" in result.output
+    assert project.where("001-first") == ["pending"]
+    assert project.repository.read("src/a.txt") == "a\n"
+    assert project.run().outcomes == {"001-first": "landed"}
+
+
 def test_collecting_lists_and_spends_nothing(project: Project) -> None:
     project.agent("touch ../ran")
     project.task("001-first", front="tags: [auth]")

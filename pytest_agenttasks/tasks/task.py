@@ -67,6 +67,11 @@ class Task:
     def refused(self) -> bool:
         return any(not problem.hint for problem in self.problems)
 
+    @property
+    def permits(self) -> tuple[tuple[str, ...], FrontMatter]:
+        """All in the text that decides what a session may do."""
+        return tuple(entry.pattern for entry in self.scope), self.front
+
     def section(self, name: str) -> str:
         """What the section says; "" if there is none."""
         return next((text for title, text in self.sections if title == name), "")

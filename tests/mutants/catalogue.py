@@ -44,9 +44,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "I1",
         "a gate may rewrite tracked files",
-        "gates.py",
-        "    if changed:\n",
-        "    if changed and not changed:\n",
+        "gate_run.py",
+        "    if not changed:\n",
+        "    if changed or not changed:\n",
         ("tests/test_queue_run.py::test_a_gate_that_rewrites_files_fails_and_says_so",),
     ),
     Mutant(
@@ -255,8 +255,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "I14",
         "a task edited while it ran lands with its old text",
         "attempt.py",
-        "    if now != task.data:",
-        '    if now == b"":',
+        "    if now == task.data:",
+        '    if now != b"":',
         (
             "tests/test_queue_run.py::test_a_task_edited_meanwhile_runs_again_with_its_new_text",
             "tests/test_queue_run.py::test_an_untracked_task_edited_while_its_gates_run_runs_again",
