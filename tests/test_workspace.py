@@ -3,10 +3,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pytest_agenttasks.trees.index_file import digest
 from pytest_agenttasks.trees.objects import blob, entries
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.shadow import Shadow, diff, prepare
@@ -101,6 +103,18 @@ def test_what_the_agent_does_to_its_git_hides_nothing(shadow: Shadow, where: Pla
     (where.path / "src/new.txt").write_text("n\n")
     subprocess.run(trick, cwd=where.path, check=True)
     assert changed(shadow, where) == {"src/a.txt": "modified", "src/new.txt": "added"}
+
+
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree", "gone"])
+def test_an_index_that_was_written_into_hides_nothing(shadow: Shadow, where: Place, flag: str) -> None:
+    handed_over = replace(where, seal=digest(where.index))
+    if flag == "gone":
+        where.index.unlink()
+    else:
+        shadow.git("update-index", flag, "src/a.txt", index=where.index, work_tree=where.path)
+    (where.path / "src/a.txt").write_text("mine\n")
+    assert not handed_over.intact
+    assert changed(shadow, handed_over) == {"src/a.txt": "modified"}
 
 
 def test_an_ignore_file_of_the_agents_hides_nothing(shadow: Shadow, where: Place) -> None:
