@@ -8,10 +8,20 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import collection, first_workspace, gate_checkout, machine, ordinary_start, per_task, sandbox
+from . import (
+    additions,
+    collection,
+    first_workspace,
+    gate_checkout,
+    machine,
+    ordinary_start,
+    per_task,
+    sandbox,
+)
 
 BENCHMARKS = {
     "per-task": per_task,
+    "additions": additions,
     "gate-checkout": gate_checkout,
     "first-workspace": first_workspace,
     "collection": collection,

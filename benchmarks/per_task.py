@@ -17,9 +17,9 @@ EXPLANATION = """\
 Wall time of a run of N tasks minus that of a run of one, divided by N - 1 (so collecting, committing the new task
 files and reporting count), minus the agent (`sh` appending a line) and the gate (`true`) as a loop runs them without
 anything else. Beside it a shell loop: agent, gate, `mv` to done, `git add -A`, `git commit`; its agent and gate are
-taken off in the same way."""
+taken off in the same way. Without sandbox and canary, which the loop has not either: the next table has those."""
 
-_AGENT = f"echo 'one more' >> {CHANGED}\n"
+AGENT = f'echo "one more ${{AGENTTASKS_TASK:-}}" >> {CHANGED}\n'
 _ONE = 'for task in tasks/pending/*.md; do sh "$1"; true; done'
 _LOOP = (
     'for task in tasks/pending/*.md; do sh "$1" && true && mv "$task" tasks/done/ && git add -A && '
@@ -34,10 +34,12 @@ class Place:
     path: Path
     agent: Path
     next_task: counting[int] = field(default_factory=lambda: counting(1))
+    accept: str = ""
+    """A command for each task to be accepted by, with its name as `{name}`."""
 
     def fill(self, number: int) -> None:
         first = next(self.next_task)
-        add_tasks(self.path / "tasks/pending", first, number)
+        add_tasks(self.path / "tasks/pending", first, number, self.accept)
         self.next_task = counting(first + number)
 
     def runner(self, number: int) -> float:
@@ -94,8 +96,11 @@ def measure(folder: Path, *, short: bool) -> str:
 def _place(folder: Path, files: int) -> Place:
     folder.mkdir()
     agent = folder / "agent.sh"
-    agent.write_text(_AGENT)
-    settings = f"gates: [{{name: tests, run: 'true'}}]\nsandbox: none\nagent: {{name: command, command: 'sh {agent}'}}\n"
+    agent.write_text(AGENT)
+    settings = (
+        "gates: [{name: tests, run: 'true'}]\nsandbox: none\ncanary: off\n"
+        f"agent: {{name: command, command: 'sh {agent}'}}\n"
+    )
     place = Place(make_repository(folder / "project", files, {"agenttasks.yaml": settings}), agent)
     place.runner(1)  # the first run makes the workspaces
     return place

@@ -50,9 +50,13 @@ def make_repository(path: Path, files: int, extra: dict[str, str] | None = None)
     return path
 
 
-def add_tasks(queue: Path, first: int, number: int) -> list[str]:
-    """Write `number` task files into the folder `queue`, counting from `first`; returns their names."""
+def add_tasks(queue: Path, first: int, number: int, accept: str = "") -> list[str]:
+    """Write `number` task files into the folder `queue`, counting from `first`; returns their names.
+
+    `accept` is a command that each is to be accepted by, with its name as `{name}`.
+    """
     names = [f"{n:05d}-add-a-line" for n in range(first, first + number)]
     for n, name in enumerate(names, first):
-        (queue / f"{name}.md").write_text(_TASK.format(number=n, file=CHANGED))
+        front = f"---\naccept: ['{accept.format(name=name)}']\n---\n" if accept else ""
+        (queue / f"{name}.md").write_text(front + _TASK.format(number=n, file=CHANGED))
     return names

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import stat
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,6 +25,12 @@ from pytest_agenttasks.trees.changes import ABSENT_MODE, Change
 
 TOOLS = "Edit|Write|MultiEdit|NotebookEdit"
 _REGULAR = "100644"
+
+
+REFUSALS = "agenttasks-refused.jsonl"
+"""The hook's own list, in the session's temporary folder: a sandboxed session can write nowhere else."""
+MOST_KEPT = 1024 * 1024
+"""Bytes of it."""
 
 
 def write_rules(
@@ -54,17 +61,23 @@ def session_settings(rules_file: Path) -> str:
     return json.dumps({"hooks": {"PreToolUse": [hook]}})
 
 
-def refused(rules_file: Path) -> int:
-    """How many calls the hook has refused in this session, also in one that was cut short."""
+def refused(rules_file: Path, tmp: Path) -> int:
+    """How many calls the hook has refused in this session, also in one that was cut short.
+
+    The hook's list, in the session's own temporary folder, goes beside `attempt-1.guard.json` as
+    `attempt-1.refused.jsonl`; a session may have put anything in its place.
+    """
     try:
-        return _refusals(rules_file).read_bytes().count(b"\n")
+        handle = os.open(tmp / REFUSALS, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return 0
-
-
-def _refusals(rules_file: Path) -> Path:
-    """`attempt-1.refused.jsonl` beside `attempt-1.guard.json`: a line for each refusal."""
-    return rules_file.with_name(f"{rules_file.name.partition('.')[0]}.refused.jsonl")
+    try:
+        data = os.read(handle, MOST_KEPT) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+    finally:
+        os.close(handle)
+    if data:
+        rules_file.with_name(f"{rules_file.name.partition('.')[0]}.refused.jsonl").write_bytes(data)
+    return data.count(b"\n")
 
 
 def refusal(document: dict[str, object], call: dict[str, object]) -> str | None:
@@ -117,11 +130,13 @@ def _list(value: object) -> list[object]:
 def main(rules_file: Path) -> None:
     """Answer one call on stdin, and keep count of what is refused."""
     call = json.load(sys.stdin)
-    reason = refusal(json.loads(rules_file.read_text(encoding="utf-8")), call)
+    document = json.loads(rules_file.read_text(encoding="utf-8"))
+    reason = refusal(document, call)
     if reason is None:
         return
     line = json.dumps({"tool": call.get("tool_name"), "reason": reason}) + "\n"
-    with suppress(OSError), _refusals(rules_file).open("ab", buffering=0) as file:  # the refusal matters more
+    refusals = Path(document["tmp"], REFUSALS)
+    with suppress(OSError), refusals.open("ab", buffering=0) as file:  # the refusal matters more
         file.write(line.encode())
     answer = {
         "hookEventName": "PreToolUse",

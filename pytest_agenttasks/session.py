@@ -99,7 +99,7 @@ def hold_session(
         raise SetupError(f"agent `{settings.name}` cannot be started: {error}") from error
     if result is None:
         raise SetupError(unknown(settings.name, run.agent_named_by))
-    this.denials = max(result.denied, len(result.denials), guard.refused(rules_file))
+    this.denials = max(result.denied, len(result.denials), guard.refused(rules_file, where.tmp))
     this.notes.extend(result.notes)
     return result
 

@@ -152,7 +152,7 @@ def test_it_is_printed_in_columns_without_colours(
     assert told[at].endswith("ended with exit status 1: expected 2, got 3")
     log = project.path / "tasks/logs/doctor.gate-tests.log"
     assert told[at + 1] == f"                   -> mend the branch, or the gate; its output is in {log}"
-    assert told[-1] == "not ready: 1 finding would stop a run, 1 warning"
+    assert told[-1] == "not ready: 1 finding would stop a run, 2 warnings"
     assert "\x1b" not in "".join(told)
     assert main(["doctor", "--queue", "tasks/nothing"]) == 1
 

@@ -96,7 +96,9 @@ def test_the_script_answers_as_the_cli_expects(rules_file: Path, tmp_path: Path)
     assert quiet.stdout == ""
 
 
-def test_refusals_are_counted_where_the_log_folder_can_be_written(rules_file: Path, tmp_path: Path) -> None:
+def test_refusals_are_counted_whatever_the_session_makes_of_the_list(
+    rules_file: Path, tmp_path: Path
+) -> None:
     call = {"cwd": str(tmp_path / "ws"), "tool_name": "Write", "tool_input": {"file_path": "other.txt"}}
     command = json.loads(guard.session_settings(rules_file))["hooks"]["PreToolUse"][0]["hooks"][0]["command"]
 
@@ -106,13 +108,22 @@ def test_refusals_are_counted_where_the_log_folder_can_be_written(rules_file: Pa
         )
         return done.stdout
 
-    assert guard.refused(rules_file) == 0
+    tmp = Path(json.loads(rules_file.read_text())["tmp"])
+    tmp.mkdir(exist_ok=True)
+    assert guard.refused(rules_file, tmp) == 0
     assert "deny" in ask()
     assert "deny" in ask()
-    assert guard.refused(rules_file) == 2
+    assert guard.refused(rules_file, tmp) == 2
     record = rules_file.with_name("attempt-1.refused.jsonl")
     assert json.loads(record.read_text().splitlines()[0])["tool"] == "Write"
-    record.unlink()
-    record.mkdir()
+    made = tmp / guard.REFUSALS
+    made.unlink()
+    made.symlink_to(rules_file)
+    assert guard.refused(rules_file, tmp) == 0
+    made.unlink()
+    os.mkfifo(made)
+    assert guard.refused(rules_file, tmp) == 0
+    made.unlink()
+    made.mkdir()
     assert "deny" in ask()
-    assert guard.refused(rules_file) == 0
+    assert guard.refused(rules_file, tmp) == 0

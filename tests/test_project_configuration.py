@@ -111,10 +111,10 @@ def test_a_gate_may_run_the_tests_of_a_project_whose_addopts_name_the_queue(proj
     )
     command = f"{sys.executable} -m pytest -p no:cacheprovider"
     gates = [
-        {"name": "tests", "run": f"{command} > ../log && grep '1 passed' ../log"},
+        {"name": "tests", "run": f"{command} > $TMPDIR/log && grep '1 passed' $TMPDIR/log"},
         {
             "name": "typed",
-            "run": f"! {command} --agent-tasks tasks/pending > ../log 2>&1 && grep 'not start another' ../log",
+            "run": f"! {command} --agent-tasks tasks/pending > $TMPDIR/log 2>&1 && grep 'not start another' $TMPDIR/log",
         },
     ]
     settings = {
