@@ -7,6 +7,8 @@ AGENT ?= replay
 CLAUDE_VERSION := 2.1.197
 CLAUDE := .cache/claude
 ATTACKS := $(wildcard tests/test_attack*.py)
+# Hundreds of short Python processes would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo setup test attacks mutants lint types check bench wheel clean
 
