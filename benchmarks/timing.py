@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median as median
 
@@ -26,11 +27,12 @@ def in_turns(rounds: int, *measures: Callable[[], float]) -> list[list[float]]:
     return found
 
 
-def run(argv: Sequence[str], cwd: Path, accept: Sequence[int] = (0,)) -> str:
-    """The output of a program that must end with a status in `accept`."""
+def run(argv: Sequence[str], cwd: Path, variables: Mapping[str, str] | None = None) -> str:
+    """The output of a program that must end with status 0; `variables` are added to the environment."""
     done = subprocess.run(
-        argv, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    if done.returncode not in accept:
+        argv, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        env={**os.environ, **(variables or {})},
+    )  # fmt: skip
+    if done.returncode:
         raise SystemExit(f"{' '.join(argv)} ended with {done.returncode} in {cwd}:\n{done.stdout}")
     return done.stdout
