@@ -1,4 +1,4 @@
-"""Loose objects, written and handed on without a git process: a few at a time, flushed to disk side by side."""
+"""Loose objects, written and handed on without a git process: a few at a time, flushed to disk together."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-FLUSHES = 8
-"""Files flushed side by side: a file system commits what waits together at once."""
 
 
 def object_id(kind: str, data: bytes, object_format: str) -> str:
@@ -66,20 +62,28 @@ def _file(objects: Path, name: str) -> Path:
 
 
 def _install(objects: Path, files: Mapping[str, bytes]) -> None:
-    def install(name: str) -> None:
-        file = _file(objects, name)
-        file.parent.mkdir(exist_ok=True)
-        temporary = file.with_name(f"tmp_obj_{os.getpid()}_{name[2:]}")
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o444)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(files[name])
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+    # All are written before the first is flushed: a file system commits what waits together at once.
+    waiting: list[tuple[int, Path, Path]] = []
+    try:
+        for name, data in files.items():
+            file = _file(objects, name)
+            file.parent.mkdir(exist_ok=True)
+            temporary = file.with_name(f"tmp_obj_{os.getpid()}_{name[2:]}")
+            temporary.unlink(missing_ok=True)
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+            waiting.append((handle, temporary, file))
+            _write_whole(handle, data)
+        for handle, _, _ in waiting:
+            os.fsync(handle)
+        for _, temporary, file in waiting:
+            temporary.replace(file)
+    finally:
+        for handle, temporary, _ in waiting:
+            os.close(handle)
+            temporary.unlink(missing_ok=True)
 
-    if len(files) <= 1:
-        for name in files:
-            install(name)
-        return
-    with ThreadPoolExecutor(min(FLUSHES, len(files))) as pool:
-        list(pool.map(install, files))
+
+def _write_whole(handle: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(handle, left) :]

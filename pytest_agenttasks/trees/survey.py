@@ -108,6 +108,8 @@ def survey(top: Path, skip: Collection[bytes]) -> Survey:
 
 def is_git_name(name: bytes) -> bool:
     """Whether git, or git on another file system, would take `name` for a `.git`."""
+    if name[:1] not in (b".", b"g", b"G") and name.isascii():
+        return False
     folded = name.decode("utf-8", "surrogateescape").replace("‌", "").rstrip(" .").casefold()
     return folded in (".git", "git~1")
 
