@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import errno
 import time
-import traceback
 from collections.abc import Sequence
 
-from . import acceptance, canary, gates, landing, retry, review_gate
+from . import acceptance, canary, gates, retry, review_gate
 from .agents.contract import Progress
 from .attempt_record import Attempt, logs_of, record
-from .base import Base, base_of, memory_of
-from .bookkeeping import commit_message, memory_commit, settle, task_move
+from .base import Base, base_of
+from .bookkeeping import commit_message, settle, task_move
+from .breakdown import NO_SPACE, broken
 from .inspection import inspect
 from .journal import Abandoned, AttemptStarted, Passed
-from .memory.agent_changes import AgentMemory, agent_changes
+from .meanwhile import refuse_edited, refuse_moved, text_id
+from .memory.agent_changes import AgentMemory
 from .outcome import Ended, Kind, Outcome, SetupError
 from .processes.supervisor import SupervisorLost
-from .report.printable import one_line
 from .run import Run
 from .session import gates_of, hold_session, store, write_prompt
 from .settings.records import GateSettings
 from .tasks.scope import judge
-from .tasks.task import Task, parse
-from .trees.changes import Change, shown
+from .tasks.task import Task
+from .trees.changes import Change
 from .trees.checkout import ready
 from .trees.dependencies import SetupFailed
-from .trees.git import GitError
-from .trees.loose_objects import blob_id
 from .trees.shadow import commit, compose, conflicts, diff
 from .trees.workspace import Place
+from .verified import move_branch, taken_up, write_passed
 
 LANDING_TRIES = 5
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: float | None = None) -> Attempt:
@@ -62,7 +59,7 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
             evidence=str(lost),
         )
     except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is recorded and the run stops
-        this.outcome = _broken(error)
+        this.outcome = broken(error)
     finally:
         this.seconds = time.monotonic() - begun
         if this.outcome is not None:
@@ -75,10 +72,10 @@ def _record(run: Run, this: Attempt, outcome: Outcome) -> None:
     try:
         record(run, this, outcome)
     except OSError as error:
-        if error.errno not in _NO_SPACE:
+        if error.errno not in NO_SPACE:
             raise
         if outcome.kind is not Kind.LANDED:
-            this.outcome = _broken(error)
+            this.outcome = broken(error)
 
 
 def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: float | None) -> Outcome:
@@ -93,7 +90,7 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
             task=task.name,
             attempt=this.number,
             base=base.commit,
-            task_blob=_text_id(run, task),
+            task_blob=text_id(run, task),
             guarded=this.guarded,
         )
     )
@@ -153,9 +150,9 @@ def _land(
     """Compose on the tip, gate exactly that tree, and move the branch to it; again when the branch has moved."""
     task = this.task
     for _ in range(LANDING_TRIES):
-        _refuse_edited(run, task)
+        refuse_edited(run, task)
         tip = base_of(run)
-        _refuse_moved(run, task, base_tree, tip, changes)
+        refuse_moved(run, task, base_tree, tip, changes)
         candidate = compose(run.shadow, tip.tree, [*changes, *task_move(run, tip.tree, task, "done")])
         wanted = gates_of(run, task)
         asked = review_gate.reviews(wanted)
@@ -174,30 +171,16 @@ def _land(
             raise Ended(outcome)
         logs = logs_of(run, task)
         this.verdicts += acceptance.check(run, task, candidate, done, logs, this.stem, tip.tree)
-        passed = _passed(run, this, tip, done, memory)
+        passed = write_passed(run, this, tip, done, memory)
         if asked:
             _review(run, this, asked, review_gate.Submission(candidate, tip.tree, changes, memory))
             done = commit(
                 run.shadow, candidate, tip.commit, commit_message(run, this, names)
             )  # now with its cost
-            passed = _passed(run, this, tip, done, memory)
-        if _advance(run, task, passed):
+            passed = write_passed(run, this, tip, done, memory)
+        if move_branch(run, task, passed):
             return _landed(run, task, passed)
     raise Ended(Outcome(Kind.MOVED, f"the branch moved {LANDING_TRIES} times while the gates ran"))
-
-
-def _passed(run: Run, this: Attempt, tip: Base, done: str, memory: AgentMemory | None) -> Passed:
-    """The memory on top of the verified commit `done`, and both written down."""
-    task = this.task
-    new = memory_commit(run, done, landed=[task], memory=memory, without=task.name)
-    gates.inherit(run, run.settings.gates, run.repository_tree(done), run.repository_tree(new))
-    _refuse_edited(run, task)
-    passed = Passed(
-        task=task.name, attempt=this.number, old=tip.commit, new=new, commit=done, branch=run.branch,
-        task_blob=_text_id(run, task), tracked=run.queue.tracked,
-    )  # fmt: skip
-    run.journal.write(passed)
-    return passed
 
 
 def _review(
@@ -216,47 +199,6 @@ def _review(
         raise
 
 
-def _refuse_moved(run: Run, task: Task, base_tree: str, tip: Base, changes: Sequence[Change]) -> None:
-    """Raise Ended (MOVED) where the branch has changed the same files meanwhile, or now protects one of them."""
-    if tip.tree == base_tree:
-        return
-    clash = conflicts(run.shadow, base_tree, tip.tree, changes)
-    if clash:
-        names = ", ".join(shown(path) for path in clash[:10])
-        raise Ended(Outcome(Kind.MOVED, f"the branch has changed the same files meanwhile: {names}"))
-    verdict = judge(task.scope, task.front.allow_tests, tip.rules, changes)
-    if len(verdict.allowed) != len(changes):
-        first = next((f"{v.change.name}: {v.reason}" for v in verdict.violations), "dropped now")
-        raise Ended(Outcome(Kind.MOVED, f"the branch has changed the rules meanwhile: {first}"))
-
-
-def _advance(run: Run, task: Task, passed: Passed) -> bool:
-    """Move branch and checkout to a passed commit; False when the branch has moved. Raises Ended (CHECKOUT)."""
-    try:
-        landing.advance(
-            run.shadow, run.journal, branch=passed.branch, old=passed.old, new=passed.new,
-            why=f"agenttasks: {passed.task} landed",
-        )  # fmt: skip
-    except landing.BranchMoved:
-        if run.repository.branch() != run.branch:
-            raise SetupError(
-                f"{run.repository.top}: the checkout was switched away from `{run.branch.removeprefix('refs/heads/')}` while "
-                f"`{passed.task}` was landing; its verified commit is kept: switch back, then start again"
-            ) from None
-        return False
-    except landing.InTheWay as error:
-        _refuse_edited(run, task)
-        raise Ended(
-            Outcome(
-                Kind.CHECKOUT,
-                str(error),
-                paths=error.paths,
-                advice="the verified result is kept: commit, stash or move these files, then start again and it lands at once",
-            )
-        ) from error
-    return True
-
-
 def _landed(run: Run, task: Task, passed: Passed) -> Outcome:
     settle(run, passed, task.data)
     return Outcome(Kind.LANDED, f"landed as {passed.commit[:10]}", commit=passed.commit)
@@ -273,10 +215,10 @@ def _resume(run: Run, this: Attempt) -> Outcome | None:
     this.number = passed.attempt
     started = run.journal.history.starts.get(this.task.name)
     this.guarded = started.guarded if started is not None and started.attempt == passed.attempt else None
-    if passed.branch == run.branch and passed.task_blob == _text_id(run, this.task):
+    if passed.branch == run.branch and passed.task_blob == text_id(run, this.task):
         run.events.write("landing-resumed", task=this.task.name, commit=passed.commit)
         try:
-            return _land(run, this, run.repository_tree(passed.old), *_verified(run, this.task, passed))
+            return _land(run, this, run.tree_of(passed.old), *taken_up(run, this.task, passed))
         except Ended as ended:
             refused = this.task.name not in run.journal.history.passed  # by a review
             if refused or ended.outcome.kind not in (Kind.MOVED, Kind.GATE, Kind.ACCEPT):
@@ -284,64 +226,3 @@ def _resume(run: Run, this: Attempt) -> Outcome | None:
     run.journal.write(Abandoned(task=this.task.name, attempt=passed.attempt))
     this.number = run.journal.history.attempts.get(this.task.name, 0) + 1
     return None
-
-
-def _verified(run: Run, task: Task, passed: Passed) -> tuple[list[Change], AgentMemory | None]:
-    """The changes of a verified result, and its additions to the memory file. Raises Ended (MOVED) where the rules
-    of today refuse one."""
-    own = f"{run.queue.relative}/".encode()
-    changes = [
-        change for change in diff(run.shadow, passed.old, passed.commit) if not change.path.startswith(own)
-    ]
-    before, after = (
-        memory_of(run.shadow, run.repository_tree(commit), run.settings.memory.file).text
-        for commit in (passed.commit, passed.new)
-    )
-    verdict = judge(task.scope, task.front.allow_tests, base_of(run).rules, changes)
-    if len(verdict.allowed) != len(changes):
-        raise Ended(Outcome(Kind.MOVED, "the rules have changed since this result was verified"))
-    return changes, agent_changes(before, after) if before is not None and after is not None else None
-
-
-def _refuse_edited(run: Run, task: Task) -> None:
-    file = run.queue.pending / f"{task.name}.md"
-    try:
-        now = file.read_bytes()
-    except FileNotFoundError:
-        raise Ended(Outcome(Kind.MOVED, "the task file was taken away while the task ran")) from None
-    if now == task.data:
-        return
-    edited = "the task file was edited while the task ran"
-    if run.programs.sandbox.active or parse(file, now).permits == task.permits:
-        raise Ended(Outcome(Kind.MOVED, f"{edited}; it runs again with its new text"))
-    raise Ended(
-        Outcome(
-            Kind.MOVED,
-            f"{edited}: what it may do has changed, and without a sandbox that can have been the agent",
-            advice="look at the task file; it stays pending and runs with its new text at the next start",
-            stays=True,
-        )
-    )
-
-
-def _text_id(run: Run, task: Task) -> str:
-    return blob_id(task.data, run.repository.object_format)
-
-
-def _broken(error: Exception) -> Outcome:
-    if isinstance(error, OSError) and error.errno in _NO_SPACE:
-        return Outcome(
-            Kind.DISK, f"no space left: {error.filename or ''}", advice="free some space, then start again"
-        )
-    if isinstance(error, GitError) and "No space left on device" in error.stderr:
-        return Outcome(
-            Kind.DISK,
-            "no space left for git",
-            evidence=error.stderr,
-            advice="free some space, then start again",
-        )
-    return Outcome(
-        Kind.INTERNAL,
-        one_line(f"{type(error).__name__}: {error}"),
-        evidence="".join(traceback.format_exception(error)),
-    )

@@ -70,7 +70,7 @@ def memory_commit(
     run: Run, parent: str, *, landed: Sequence[Task], memory: AgentMemory | None = None, without: str = ""
 ) -> str:
     """A commit on `parent` that brings the memory file up to date; `parent` itself where nothing changes."""
-    tree = run.repository_tree(parent)
+    tree = run.tree_of(parent)
     changes = memory_changes(run, tree, landed=landed, memory=memory, without=without)
     if not changes:
         return parent
@@ -194,7 +194,7 @@ def _keep_books(run: Run, why: str, draft: Callable[[str], Draft | None]) -> str
     """
     for _ in range(TRIES):
         tip = run.repository.tip()
-        tree = run.repository_tree(tip)
+        tree = run.tree_of(tip)
         wanted = draft(tree)
         if wanted is None:
             return None

@@ -14,8 +14,8 @@ from .tasks.scope import Verdict, judge
 from .trees.changes import SYMLINK_MODE, Change, shown
 from .trees.objects import TREE_MODE, Entry, blob, read_tree
 from .trees.shadow import diff
+from .trees.snapshot import Snapshot
 from .trees.survey import leaves
-from .trees.workspace import Snapshot
 
 
 def inspect(run: Run, this: Attempt, base: Base, shot: Snapshot) -> tuple[Verdict, AgentMemory | None]:

@@ -89,7 +89,7 @@ class Run:
     titles: dict[str, str] = field(default_factory=dict)
     progress: Callable[[str, Progress], None] = lambda task, progress: None
 
-    def repository_tree(self, commit: str) -> str:
+    def tree_of(self, commit: str) -> str:
         """The tree of a commit that may not be in the user's repository yet."""
         return self.shadow.read(f"{commit}^{{tree}}").object_id
 

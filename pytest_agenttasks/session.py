@@ -23,7 +23,8 @@ from .tasks.task import Task
 from .trees.changes import shown
 from .trees.checkout import environment
 from .trees.shadow import keep, patch
-from .trees.workspace import Place, Snapshot, set_aside, snapshot
+from .trees.snapshot import Snapshot, snapshot
+from .trees.workspace import Place, set_aside
 
 MAX_OUTPUT = 1024 * 1024 * 1024
 """Bytes that one session may print before it is ended."""

@@ -33,7 +33,7 @@ def with_lock(repository: UserRepository) -> UserRepository:
 
 def made(run: Run, role: Role = "gate", commit_id: str | None = None) -> Place:
     head = commit_id or run.repository.tip()
-    return ready(run, role, run.repository_tree(head), head)
+    return ready(run, role, run.tree_of(head), head)
 
 
 def candidate(run: Run, **files: str) -> str:
@@ -42,7 +42,7 @@ def candidate(run: Run, **files: str) -> str:
     changes = [
         addition(os.fsencode(name), write_blob(run.shadow, text.encode())) for name, text in files.items()
     ]
-    return commit(run.shadow, compose(run.shadow, run.repository_tree(tip), changes), tip, "candidate\n")
+    return commit(run.shadow, compose(run.shadow, run.tree_of(tip), changes), tip, "candidate\n")
 
 
 def setups(where: Place) -> int:
@@ -321,7 +321,7 @@ def test_a_setup_that_would_install_into_the_users_own_python_is_refused(
     with_lock: UserRepository, line: str, refused: bool
 ) -> None:
     with opened(with_lock, gates=GATES, workspace={"setup": line}) as run:
-        tree = run.repository_tree(run.repository.tip())
+        tree = run.tree_of(run.repository.tip())
         if refused:
             with pytest.raises(SetupError, match="venv"):
                 recipe_checks.refuse_unusable(run.provider, tree)

@@ -465,7 +465,7 @@ def test_two_flaky_gates_have_a_second_chance_each(repository: UserRepository, t
 def test_a_kept_verdict_is_held_against_the_base_of_today(product: UserRepository) -> None:
     with opened(product, gates=[{"name": "tests", "run": PYTEST, "env": QUIET}]) as run:
         tip = run.repository.tip()
-        base = run.repository_tree(tip)
+        base = run.tree_of(tip)
         files = {"conftest.py": "collect_ignore = ['tests']\n", "test_other.py": "def test_one(): pass\n"}
         added = [
             addition(name.encode(), write_blob(run.shadow, text.encode())) for name, text in files.items()

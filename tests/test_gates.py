@@ -21,16 +21,14 @@ from tests.user_repository import UserRepository
 def check(run: Run, *, trust: bool = True, commit_id: str | None = None) -> list[Verdict]:
     head = commit_id or run.repository.tip()
     logs = run.queue.logs / "001-first"
-    return gates.check(
-        run, run.settings.gates, run.repository_tree(head), head, logs, "attempt-1", trust=trust
-    )
+    return gates.check(run, run.settings.gates, run.tree_of(head), head, logs, "attempt-1", trust=trust)
 
 
 def candidate(run: Run, name: str, text: str) -> str:
     """A commit on the tip that sets one file, in the private repository only."""
     tip = run.repository.tip()
     tree = compose(
-        run.shadow, run.repository_tree(tip), [addition(name.encode(), write_blob(run.shadow, text.encode()))]
+        run.shadow, run.tree_of(tip), [addition(name.encode(), write_blob(run.shadow, text.encode()))]
     )
     return commit(run.shadow, tree, tip, "candidate\n")
 
@@ -273,9 +271,9 @@ def test_two_gates_of_one_name_are_two_gates(repository: UserRepository, tmp_pat
     with opened(repository, gates=[{"name": "tests", "run": "true"}]) as run:
         both = [*run.settings.gates, GateSettings(name="tests", run="false")]
         head = run.repository.tip()
-        found = gates.check(run, both, run.repository_tree(head), head, run.queue.logs, "attempt-1")
+        found = gates.check(run, both, run.tree_of(head), head, run.queue.logs, "attempt-1")
         assert [v.passed for v in found] == [True, False]
-        found = gates.check(run, both, run.repository_tree(head), head, run.queue.logs, "attempt-1")
+        found = gates.check(run, both, run.tree_of(head), head, run.queue.logs, "attempt-1")
         assert [v.passed for v in found] == [True, False]
 
 
@@ -335,7 +333,7 @@ def test_a_landed_commits_bookkeeping_needs_no_second_run(
         assert counter() == 2
         head = run.repository.tip()
         assert entries(run.repository, head, [b"CLAUDE.md"])
-        assert gates.green_base(run, run.settings.gates, run.repository_tree(head), head) is None
+        assert gates.green_base(run, run.settings.gates, run.tree_of(head), head) is None
         assert counter() == 2
         check(run)
         assert counter() == 3, "an inherited verdict does not stand in for a gate's run on that very tree"

@@ -10,9 +10,11 @@ import pytest
 
 from pytest_agenttasks.trees.index_file import digest
 from pytest_agenttasks.trees.objects import blob, entries
+from pytest_agenttasks.trees.removal import mounts_below
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.shadow import Shadow, diff, prepare
-from pytest_agenttasks.trees.workspace import Place, mounts_below, move_to, place, snapshot, tags, write_git
+from pytest_agenttasks.trees.snapshot import snapshot
+from pytest_agenttasks.trees.workspace import Place, move_to, place, tags, write_git
 from tests.user_repository import UserRepository
 
 

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from ..settings.records import GateSettings
 from ..trees.changes import shown
-from ..trees.workspace import Place, remove
+from ..trees.removal import remove
+from ..trees.workspace import Place
 from .census import MAX_BYTES, Census, Unreadable, merge, read
 
 _NAME = "report${PYTEST_CURRENT_TEST}.xml"

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from ..processes.environment import Environment, scrub
 from .index_file import digest
+from .removal import remove
 from .repository import Repository
-from .workspace import Place, Role, move_to, place, remove, tracked, write_git
+from .workspace import Place, Role, move_to, place, tracked, write_git
 
 if TYPE_CHECKING:
     from ..run import Run

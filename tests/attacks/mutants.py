@@ -16,10 +16,12 @@ from pytest_agenttasks.report import printable
 from pytest_agenttasks.run import Run
 from pytest_agenttasks.tasks import scope
 from pytest_agenttasks.trees import checkout, dependencies, survey, workspace
+from pytest_agenttasks.trees import snapshot as snapshot_module
 from pytest_agenttasks.trees.changes import Change
 from pytest_agenttasks.trees.repository import Repository
 from pytest_agenttasks.trees.shadow import Shadow
-from pytest_agenttasks.trees.workspace import Place, Snapshot
+from pytest_agenttasks.trees.snapshot import Snapshot
+from pytest_agenttasks.trees.workspace import Place
 from pytest_agenttasks.verdicts import Verdict
 
 
@@ -59,7 +61,7 @@ def ignore_files_of_the_agent_count() -> None:
 
         def __exit__(self, *_: object) -> None: ...
 
-    _set(workspace, "_BaseRules", _AgentsRules)
+    _set(snapshot_module, "BaseRules", _AgentsRules)
 
 
 def the_agents_git_is_believed() -> None:
@@ -81,7 +83,7 @@ def the_agents_git_is_believed() -> None:
             shadow.write(kind, data)
         return Snapshot(tree, (), (), ())
 
-    _replace(workspace.snapshot, snapshot)
+    _replace(snapshot_module.snapshot, snapshot)
 
 
 def nothing_is_odd() -> None:
@@ -101,7 +103,8 @@ def gates_run_where_the_agent_worked() -> None:
 
     def ready(run: Run, role: str, tree: str, head: str) -> Place:
         where = workspace.place(run.shadow, "agent", run.worker)
-        return where if where.path.exists() else checkout.ready(run, "gate", tree, head)
+        used = where.path.is_dir() and any(where.path.iterdir())
+        return where if used else checkout.ready(run, "gate", tree, head)
 
     _set(gates, "ready", ready)
 

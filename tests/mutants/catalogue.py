@@ -73,7 +73,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "I2",
         "rules that the user adds while a task runs do not hold",
-        "attempt.py",
+        "meanwhile.py",
         "    if len(verdict.allowed) != len(changes):\n        first",
         "    if len(verdict.allowed) > len(changes):\n        first",
         ("tests/test_queue_run.py::test_rules_that_the_user_adds_meanwhile_hold",),
@@ -97,7 +97,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "I4",
         "the agent's own ignore files hide what it wrote",
-        "trees/workspace.py",
+        "trees/base_rules.py",
         "        for name in RULE_FILES:\n",
         "        for name in RULE_FILES[:0]:\n",
         ("tests/test_workspace.py::test_an_ignore_file_of_the_agents_hides_nothing",),
@@ -151,8 +151,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "I4",
         "an index that an agent has written into is believed",
-        "trees/workspace.py",
-        "    if where.seal and not where.intact:\n",
+        "trees/snapshot.py",
+        "    if not where.intact:\n",
         "    if not where:\n",
         ("tests/test_workspace.py::test_an_index_that_was_written_into_hides_nothing",),
     ),
@@ -294,7 +294,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "I14",
         "a user's commit on the same file is written over",
-        "attempt.py",
+        "meanwhile.py",
         "    if clash:\n",
         "    if clash and not clash:\n",
         ("tests/test_queue_run.py::test_the_users_commit_on_the_same_file_is_respected",),
@@ -302,7 +302,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "I14",
         "a task edited while it ran lands with its old text",
-        "attempt.py",
+        "meanwhile.py",
         "    if now == task.data:",
         '    if now != b"":',
         (
