@@ -97,7 +97,7 @@ def test_installed_plugins_do_not_measure_repeat_distribute_or_shuffle(project: 
     assert list(result.outcomes) == ["003-first", "002-second", "001-third", "000-last"]
     assert result.properties["000-last"]["attempts"] == "1"
     assert "overage" not in result.output
-    left = {path.name for path in project.path.iterdir()} - {"report.html", "assets"}
+    left = {path.name for path in project.path.iterdir()} - {"report.html", "assets", "__pycache__"}
     assert left == {".git", ".gitignore", "agenttasks.yaml", "conftest.py", "pytest.ini", "src", "tasks"}
 
 
