@@ -25,6 +25,12 @@ def refuse_what_holds(run: Run, task: Task, base: Base, logs: Path, stem: str) -
             run, [command], base.tree, base.commit, logs, f"{stem}.before", trust=False, second_chance=False
         )[-1]
         verdicts.note_branch(run, [command], base.tree)
+        if verdict.gate == "setup":
+            raise Ended(
+                Outcome(
+                    Kind.BASE_RED, verdict.reason, evidence=verdict.evidence, log=verdict.log, gate="setup"
+                )
+            )
         if verdict.passed:
             why = "holds already, before any change"
             advice = (

@@ -10,9 +10,9 @@ from .agents.contract import Progress
 from .attempt_record import Attempt, logs_of, record
 from .base import Base, base_of
 from .bookkeeping import commit_message, settle, task_move
-from .breakdown import NO_SPACE, broken
+from .breakdown import NO_SPACE, broken, unsupervised
 from .inspection import inspect
-from .journal import Abandoned, AttemptStarted, Passed
+from .journal import Abandoned, AttemptStarted, CanaryAsked, Passed
 from .meanwhile import refuse_edited, refuse_moved, text_id
 from .memory.agent_changes import AgentMemory
 from .outcome import Ended, Kind, Outcome, SetupError
@@ -53,11 +53,8 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
         this.outcome = Outcome(Kind.INTERNAL, "the run cannot go on")
         raise
     except SupervisorLost as lost:
-        this.outcome = Outcome(
-            Kind.AGENT,
-            "the process that supervises the session was killed; nothing of this attempt is trusted",
-            evidence=str(lost),
-        )
+        verified = task.name in run.journal.history.passed
+        this.outcome = unsupervised(lost, verified=verified, session=this.agent is None)
     except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is recorded and the run stops
         this.outcome = broken(error)
     finally:
@@ -81,20 +78,15 @@ def _record(run: Run, this: Attempt, outcome: Outcome) -> None:
 def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: float | None) -> Outcome:
     task = this.task
     base = base_of(run)
-    if not failures:
-        acceptance.refuse_what_holds(run, task, base, logs_of(run, task), this.stem)
-    start = _start(run, this, failures, base)
-    _ask_canary(run, this, base)
+    start = _start(run, this, failures, base)  # from the attempt before, which the next record hides
     run.journal.write(
-        AttemptStarted(
-            task=task.name,
-            attempt=this.number,
-            base=base.commit,
-            task_blob=text_id(run, task),
-            guarded=this.guarded,
-        )
+        AttemptStarted(task=task.name, attempt=this.number, base=base.commit, task_blob=text_id(run, task))
     )
     run.events.write("attempt-started", task=task.name, attempt=this.number, base=base.commit)
+    gates.refuse_twins(gates_of(run, task))
+    if not failures:
+        acceptance.refuse_what_holds(run, task, base, logs_of(run, task), this.stem)
+    _ask_canary(run, this, base)
     where, start = _workspace(run, start, base)
     prompt = write_prompt(run, this, failures, base, start)
     try:
@@ -112,6 +104,7 @@ def _ask_canary(run: Run, this: Attempt, base: Base) -> None:
     answer = canary.of_task(run, this.task, base, logs_of(run, this.task), this.stem)
     if answer is not None:
         this.guarded = answer.guarded
+        run.journal.write(CanaryAsked(task=this.task.name, attempt=this.number, guarded=answer.guarded))
         this.notes.append(f"canary: {answer.why}")
 
 
@@ -213,8 +206,8 @@ def _resume(run: Run, this: Attempt) -> Outcome | None:
     if passed is None:
         return None
     this.number = passed.attempt
-    started = run.journal.history.starts.get(this.task.name)
-    this.guarded = started.guarded if started is not None and started.attempt == passed.attempt else None
+    asked = run.journal.history.guarded.get(this.task.name)
+    this.guarded = asked.guarded if asked is not None and asked.attempt == passed.attempt else None
     if passed.branch == run.branch and passed.task_blob == text_id(run, this.task):
         run.events.write("landing-resumed", task=this.task.name, commit=passed.commit)
         try:

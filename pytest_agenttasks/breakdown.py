@@ -6,10 +6,23 @@ import errno
 import traceback
 
 from .outcome import Kind, Outcome
+from .processes.supervisor import SupervisorLost
 from .report.printable import one_line
 from .trees.git import GitError
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def unsupervised(lost: SupervisorLost, *, verified: bool, session: bool) -> Outcome:
+    """The supervisor was killed: in a `session`, by a gate (whatever it runs can do that), or after the result was verified."""
+    evidence = str(lost)
+    if verified:
+        what = "the process that supervises programs was killed; the verified result is kept for the next attempt"
+        return Outcome(Kind.REVIEW, what, evidence=evidence)
+    if session:
+        what = "the process that supervises the session was killed; nothing of this attempt is trusted"
+        return Outcome(Kind.AGENT, what, evidence=evidence)
+    return Outcome(Kind.GATE, "the process that supervises gates was killed while one ran", evidence=evidence)
 
 
 def broken(error: Exception) -> Outcome:

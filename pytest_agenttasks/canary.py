@@ -31,6 +31,7 @@ from . import gates, verdicts
 from .base import Base, base_of
 from .broken_files import garbled, of_product, of_scope, programs, raising
 from .outcome import SetupError
+from .processes.supervisor import SupervisorLost
 from .report.printable import one_line, printable
 from .run import Run
 from .tasks.task import Task
@@ -115,6 +116,8 @@ def at_start(run: Run) -> Answer | None:
 def _survived(ask: Callable[[], Answer]) -> Answer:
     try:
         return ask()
+    except (SetupError, SupervisorLost):
+        raise
     except Exception as error:  # noqa: BLE001 - whatever breaks, it says nothing of the task
         why = f"the canary broke down: {one_line(f'{type(error).__name__}: {error}')}"
         return Answer(guarded="unknown", why=why)

@@ -22,7 +22,8 @@ from .settings.records import GateSettings
 from .trees.changes import shown
 from .trees.checkout import environment
 from .trees.git import split
-from .trees.workspace import Place
+from .trees.removal import remove
+from .trees.workspace import Place, tracked
 from .verdicts import Verdict
 
 MAX_OUTPUT = 200 * 1024 * 1024
@@ -58,7 +59,8 @@ def run_gate(
 
     if not folder.is_dir():
         return verdict(Judged(f"its folder `{gate.cwd}` is not in the tree"), 0.0, Left(), missing=True), None
-    expected = expect(gate, where, _tracked(run, where) if gate.junit else ())
+    _mend_tmp(where)
+    expected = expect(gate, where, tracked(run.shadow, where) if gate.junit else ())
     if expected.refused:
         return verdict(Judged(expected.refused), 0.0, Left()), None
     run.events.write("gate-started", gate=gate.name, run=gate.run)
@@ -84,6 +86,17 @@ def run_gate(
     if not judged.reason:
         judged = replace(judged, reason=_rewritten(run, gate, where))
     return verdict(judged, finished.seconds, left, missing=missing, compared=compared), left.census
+
+
+def _mend_tmp(where: Place) -> None:
+    """Make the temporary folder anew where an earlier gate has left none that can be used."""
+    if (
+        where.tmp.is_symlink()
+        or not where.tmp.is_dir()
+        or not os.access(where.tmp, os.R_OK | os.W_OK | os.X_OK)
+    ):
+        remove(where.tmp)
+        where.tmp.mkdir()
 
 
 def _failure(gate: GateSettings, finished: Finished, limit: float) -> str:
@@ -125,10 +138,6 @@ def _evidence(judged: Judged, log: Path, withheld: Sequence[str]) -> str:
             f"\n(withheld from the gate, as they look like secrets: {', '.join(withheld)}; see env_pass)"
         )
     return evidence
-
-
-def _tracked(run: Run, where: Place) -> set[bytes]:
-    return set(split(run.shadow.git("ls-files", "-z", index=where.index, work_tree=where.path)))
 
 
 def gate_environment(run: Run, gate: GateSettings, where: Place) -> Environment:

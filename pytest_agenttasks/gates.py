@@ -13,7 +13,7 @@ import msgspec
 from . import verdicts
 from .evidence.before import before, holds
 from .gate_run import run_gate
-from .outcome import Kind, Outcome
+from .outcome import Ended, Kind, Outcome
 from .report.printable import printable
 from .run import Run
 from .settings.records import GateSettings
@@ -26,6 +26,16 @@ from .verdicts import Verdict
 def shell(gates: Sequence[GateSettings]) -> list[GateSettings]:
     """Those that are shell lines. A review is none: what it says is of one change, and never of a tree."""
     return [gate for gate in gates if gate.run]
+
+
+def refuse_twins(gates: Sequence[GateSettings]) -> None:
+    """Raise Ended (REFUSED) where the project's, the task's and plugins' gates share a name: logs and verdicts go by it."""
+    names: set[str] = set()
+    for gate in gates:
+        if gate.name.casefold() in names:
+            summary = f"two gates are called `{gate.name}`: the task's or a plugin's needs a name of its own"
+            raise Ended(Outcome(Kind.REFUSED, summary, advice="rename the gate in the task's front matter"))
+        names.add(gate.name.casefold())
 
 
 def check(

@@ -30,14 +30,20 @@ class RunStarted(Record, frozen=True, tag="run-started"):
 
 
 class AttemptStarted(Record, frozen=True, tag="attempt-started"):
-    """`task_blob` is the git id of the frozen task text, `base` the commit it works on; `guarded` what the canary said
-    (yes, no, n/a, unknown), None where it was not asked."""
+    """`task_blob` is the git id of the frozen task text, `base` the commit it works on."""
 
     task: str
     attempt: int
     base: str
     task_blob: str
-    guarded: str | None = None
+
+
+class CanaryAsked(Record, frozen=True, tag="canary-asked"):
+    """What the canary said of the attempt's scope: yes, no, n/a or unknown."""
+
+    task: str
+    attempt: int
+    guarded: str
 
 
 class ProgramStarted(Record, frozen=True, tag="program-started"):
@@ -127,6 +133,7 @@ class Released(Record, frozen=True, tag="released"):
 AnyRecord = (
     RunStarted
     | AttemptStarted
+    | CanaryAsked
     | ProgramStarted
     | AttemptStored
     | Passed
@@ -151,6 +158,8 @@ class History:
     landed: dict[str, Landed] = field(default_factory=dict)
     passed: dict[str, Passed] = field(default_factory=dict)
     starts: dict[str, AttemptStarted] = field(default_factory=dict)
+    guarded: dict[str, CanaryAsked] = field(default_factory=dict)
+    sessions: int = 0
     forward: Forward | None = None
     running: AttemptStarted | None = None
     programs: list[ProgramStarted] = field(default_factory=list)
@@ -164,6 +173,8 @@ class History:
                 self.attempts[task] = max(self.attempts.get(task, 0), record.attempt)
                 self.starts[task] = record
                 self.running = record
+            case CanaryAsked(task=task):
+                self.guarded[task] = record
             case ProgramStarted():
                 self.programs.append(record)
             case Passed(task=task):
@@ -190,7 +201,7 @@ class History:
                 self.charged.pop(task, None)
                 self.landed.pop(task, None)
             case AttemptStored():
-                pass
+                self.sessions += 1
 
     def add_stored(self, highest: Mapping[str, int]) -> None:
         """Attempts that are stored count even where the records are lost: their numbers are taken."""

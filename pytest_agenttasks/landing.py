@@ -77,12 +77,15 @@ def advance(
             journal.write(Withdrawn(new=new))
             raise
         try:
-            repository.git("read-tree", "-m", "-u", old, new, index=copy)
-        except GitError:
-            # Somebody wrote into the checkout between the check and now, and the branch has moved already.
-            repair(shadow, copy, new, changes)
-        copy.replace(repository.git_dir / "index")
-        _unlock(repository, token)
+            try:
+                repository.git("read-tree", "-m", "-u", old, new, index=copy)
+            except GitError:
+                # Somebody wrote into the checkout between the check and now, and the branch has moved already.
+                repair(shadow, copy, new, changes)
+            copy.replace(repository.git_dir / "index")
+        finally:  # where it cannot be mended the user has to, with a git that is not locked
+            copy.unlink(missing_ok=True)
+            _unlock(repository, token)
         journal.write(Forwarded(new=new))
 
 

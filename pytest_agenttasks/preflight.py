@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 from filelock import FileLock, Timeout
 
@@ -28,7 +29,7 @@ from .trees.checkout import environment
 from .trees.git import GitError
 from .trees.repository import Repository
 from .trees.repository_checks import refuse_dirty, refuse_unusable
-from .trees.workspace import place, state_folder
+from .trees.workspace import Role, place, state_folder
 
 LOW_DISK = 200 * 1024 * 1024
 """Bytes that must be free where workspaces and attempts are kept."""
@@ -72,7 +73,7 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     for program in run.journal.history.programs:
         if end_orphans(program.pid, program.started):
             say(f"ended process {program.pid}, left over from a run that was killed")
-    for role in ("agent", "gate"):
+    for role in get_args(Role):
         run.programs.end_left(place(run.shadow, role, run.worker))
     try:
         line = landing.recover(run.shadow, run.journal)

@@ -19,7 +19,7 @@ from .outcome import SetupError
 from .processes import caps
 from .processes.hidden import hidden
 from .processes.orphans import end_all
-from .processes.sandbox import Sandbox, View, wrap
+from .processes.sandbox import PROBE_SECONDS, Sandbox, View, wrap
 from .processes.supervisor import Finished, StartError, Supervisor, SupervisorLost
 from .processes.tool_caches import redirected
 from .trees.removal import remove
@@ -87,9 +87,18 @@ class Programs:
                 str(where.root),
             )
         if self.sandbox.active:
-            _refuse_unmade(finished, stderr or stdout)
+            said = _why_unmade(finished, stderr or stdout)
+            if said is not None and not self._can_begin(where, folder, env, own or OwnFiles()):
+                raise StartError("bwrap", f"the sandbox could not be made: {said}", errno.EPERM)
             return _unwrapped(finished)
         return finished
+
+    def _can_begin(self, where: Place, cwd: Path, env: Mapping[str, str], own: OwnFiles) -> bool:
+        """Whether the same sandbox starts a program that prints nothing: then it was the last one that spoke like bwrap."""
+        assert self.sandbox.program is not None
+        words, variables = self._wrapped(self.sandbox.program, where, cwd, ["true"], env, own)
+        log = where.root / "trial.log"
+        return self.supervisor.run(words, cwd=cwd, env=variables, stdout=log, timeout=PROBE_SECONDS).ok
 
     def end_left(self, where: Place) -> tuple[str, ...]:
         """End sandboxes in this place that nobody supervises; return their names. bwrap's inner process asks to die with
@@ -188,19 +197,19 @@ def _restore(links: Mapping[Path, Path]) -> None:
             path.symlink_to(target)
 
 
-def _refuse_unmade(finished: Finished, log: Path) -> None:
-    """Raise StartError where bwrap ended before the program began: it says why in a line, with status 1."""
+def _why_unmade(finished: Finished, log: Path) -> str | None:
+    """What bwrap says when it ends before the program began: a line, with status 1. A program may say the like."""
     if (
         finished.exit_code != 1
         or finished.stopped is not None
         or not log.exists()
         or log.stat().st_size > 4096
     ):
-        return
+        return None
     said = log.read_bytes()
     if said.startswith(b"bwrap: ") and said.count(b"\n") == 1:
-        reason = said.decode("utf-8", "replace").removeprefix("bwrap: ").strip()
-        raise StartError("bwrap", f"the sandbox could not be made: {reason}", errno.EPERM)
+        return said.decode("utf-8", "replace").removeprefix("bwrap: ").strip()
+    return None
 
 
 def _unwrapped(finished: Finished) -> Finished:

@@ -132,7 +132,7 @@ def _workspace(run: Run, this: Attempt, gate: GateSettings, where: Place) -> Age
         max_turns=gate.max_turns or MAX_TURNS,
         model=agent.model,
         budget_usd=gate.budget_usd,
-        execute=executor(run, where, variables, limit),
+        execute=executor(run, where, variables, limit, agent),
         progress=progress,
     )
 

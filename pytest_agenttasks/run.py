@@ -19,7 +19,7 @@ from .processes.supervisor import Finished, Supervisor
 from .programs import Programs, home_of
 from .queue import Queue
 from .report.eventlog import EventLog
-from .settings.records import GateSettings, Settings
+from .settings.records import AgentSettings, GateSettings, Settings
 from .tasks.task import Task
 from .trees.changes import Change
 from .trees.checkout import environment
@@ -177,6 +177,6 @@ def agent_environment(settings: Settings) -> tuple[str, ...]:
     return (*own, *settings.agent.env_pass)
 
 
-def agent_files(run: Run) -> OwnFiles:
-    """What the agent may change outside its workspace. Raises SetupError."""
-    return own_files(run.settings.agent, os.environ, home_of(os.environ))
+def agent_files(agent: AgentSettings) -> OwnFiles:
+    """What an agent may change outside its workspace. Raises SetupError."""
+    return own_files(agent, os.environ, home_of(os.environ))

@@ -18,7 +18,7 @@ from .processes.search_paths import search_paths
 from .processes.supervisor import Finished, StartError
 from .prompt import build_prompt
 from .run import Run, agent_environment, agent_files
-from .settings.records import GateSettings
+from .settings.records import AgentSettings, GateSettings
 from .tasks.task import Task
 from .trees.changes import shown
 from .trees.checkout import environment
@@ -89,7 +89,7 @@ def hold_session(
         max_turns=front.max_turns or settings.max_turns,
         model=front.model or settings.model,
         budget_usd=front.budget_usd or settings.budget_usd,
-        execute=executor(run, where, variables, limit),
+        execute=executor(run, where, variables, limit, settings),
         progress=lambda progress: run.progress(this.task.name, progress),
         guard=rules_file,
     )
@@ -105,9 +105,11 @@ def hold_session(
     return result
 
 
-def executor(run: Run, where: Place, variables: Mapping[str, str], limit: float) -> Execute:
-    """How programs of a session are run in `where`: supervised, journaled, for at most `limit` seconds."""
-    own = agent_files(run)
+def executor(
+    run: Run, where: Place, variables: Mapping[str, str], limit: float, agent: AgentSettings
+) -> Execute:
+    """How programs of a session of `agent` are run in `where`: supervised, journaled, for at most `limit` seconds."""
+    own = agent_files(agent)
 
     def started(pid: int, when: float) -> None:
         run.journal.write(ProgramStarted(pid=pid, started=when))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from .outcome import SetupError
 from .trees.changes import Change, parents, shown
 from .trees.git import split
-from .trees.index_file import lookup, unchanged
+from .trees.index_file import lookup, names, unchanged
 from .trees.repository import Repository
 from .trees.shadow import Shadow
 
@@ -76,6 +77,11 @@ def check(
         raise InTheWay(
             _names(flagged), "marked assume-unchanged or skip-worktree, so your edits there cannot be seen"
         )
+    staged = _staged_around(repository, copy, changes)
+    if staged:
+        raise InTheWay(
+            _names(staged), "you have staged a file where a folder of the change is, or in place of its file"
+        )
     top = os.fsencode(repository.top)
     ours = {change.path for change in changes}
     going = {change.path for change in changes if change.deleted}
@@ -93,6 +99,25 @@ def check(
             and not _holds_only(top + b"/" + change.path, ours, top)
         ):
             raise InTheWay([change.name], "an untracked or ignored file of yours is in the way")
+
+
+def _staged_around(repository: Repository, copy: Path, changes: Sequence[Change]) -> list[bytes]:
+    """Entries of the index above or below a path that the change adds: git would take them out without a word."""
+    added = [change.path for change in changes if change.added]
+    if not added:
+        return []
+    listed = names(copy, repository.id_bytes)
+    if listed is None:
+        listed = sorted(split(repository.git("ls-files", "-z", index=copy)))
+    ours = {change.path for change in changes}
+    known = set(listed)
+    found = {parent for path in added for parent in parents(path) if parent in known}
+    for path in added:
+        at = bisect_left(listed, path + b"/")
+        while at < len(listed) and listed[at].startswith(path + b"/"):
+            found.add(listed[at])
+            at += 1
+    return sorted(found - ours)
 
 
 def _blocked_above(top: bytes, path: bytes, going: Collection[bytes]) -> bytes | None:

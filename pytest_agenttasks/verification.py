@@ -101,7 +101,7 @@ def _gated_parent(run: Run, commit: Commit) -> str | None:
     if not commit.parents:
         return None
     tree = run.repository.tree_of(commit.parents[0])
-    known = (verdicts.recall(run, verdicts.key(run, gate, tree)) for gate in run.settings.gates)
+    known = (verdicts.recall(run, verdicts.key(run, gate, tree)) for gate in gates.shell(run.settings.gates))
     return tree if all(known) else None
 
 

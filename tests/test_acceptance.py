@@ -1,6 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+from pytest_agenttasks.attempt import attempt
+from pytest_agenttasks.outcome import Kind
+from pytest_agenttasks.tasks.task import read
+from tests.opened import opened, outcome
 from tests.queue_runs import Project
+from tests.user_repository import UserRepository, task_text
 
 
 def test_what_was_red_and_becomes_green_lands(project: Project) -> None:
@@ -38,3 +45,27 @@ def test_what_stays_red_is_charged_and_told_to_the_next_session(project: Project
     prompt = (project.path / "tasks/logs/001-first/attempt-2.prompt.md").read_text()
     assert "grep -q right" in prompt
     assert "wrong" in prompt
+
+
+def test_a_set_up_that_fails_proves_nothing(repository: UserRepository, tmp_path: Path) -> None:
+    repository.commit("ignore", **{".gitignore": "deps/\n"})
+    mark = tmp_path / "failed-once"
+    setup = f"test -e {mark} && mkdir -p deps || {{ touch {mark}; exit 1; }}"
+    with opened(repository, gates=[{"name": "t", "run": "true"}]) as run:
+        assert outcome(run).landed  # the base is known to be green
+    with opened(repository, gates=[{"name": "t", "run": "true"}], workspace={"setup": setup}) as run:
+        mark.unlink(missing_ok=True)
+        file = run.queue.pending / "002-second.md"
+        file.write_text(task_text("Second", front="accept: ['true']"))
+        task = read(file)
+        found = attempt(run, task).outcome
+        assert found is not None
+        assert found.kind is Kind.BASE_RED, found
+
+
+def test_a_gate_of_the_tasks_needs_a_name_of_its_own(project: Project) -> None:
+    project.task("001-twin", front="gates: [{name: Tests, run: 'true'}]")
+    result = project.run()
+    assert result.outcomes == {"001-twin": "refused"}
+    assert "two gates are called `Tests`" in result.output
+    assert project.repository.read("src/a.txt") == "a\n"

@@ -157,7 +157,7 @@ def test_a_task_is_guarded_when_a_gate_loads_a_file_of_its_scope(
         assert this.outcome.landed, this.outcome
         assert this.guarded == guarded
         assert any(note.startswith(f"canary: {why}") for note in this.notes), this.notes
-        started = Journal(run.journal.file).history.starts["001-first"]
+        started = Journal(run.journal.file).history.guarded["001-first"]
         assert started.guarded == guarded
         document = json.loads((run.queue.logs / "001-first/attempt-1.json").read_text())
         assert document["guarded"] == guarded
@@ -305,7 +305,7 @@ def test_it_is_asked_before_the_session_and_once_for_all_attempts_on_a_base(
         assert first.outcome is not None
         assert first.outcome.kind is Kind.GATE
         told = events(run)
-        assert told.index("canary") < told.index("attempt-started")
+        assert told.index("attempt-started") < told.index("canary") < told.index("attempt-ended")
         second = attempt_task(run, first.outcome)
         assert second.guarded == "yes"
         assert sorted(file.name for file in (run.queue.logs / "001-first").glob("*.canary.*")) == [

@@ -510,3 +510,13 @@ def test_a_node_project(project: Project, examine: Examine) -> None:
     report = examine(project.path)
     assert report.status == 0
     assert report.only("clean files")[1] == "a clean checkout has all that yours has"
+
+
+def test_a_review_among_the_gates_is_not_run(project: Project, examine: Examine) -> None:
+    project.configure(gate="true")
+    text = project.repository.read("agenttasks.yaml").replace(
+        "gates:\n", "gates:\n  - {name: review, agent: claude}\n"
+    )
+    project.repository.commit("review", **{"agenttasks.yaml": text})
+    report = examine(project.path)
+    assert [text.partition(":")[0] for _, text, _ in report.found["gate"]] == ["tests"]

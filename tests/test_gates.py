@@ -337,3 +337,19 @@ def test_a_landed_commits_bookkeeping_needs_no_second_run(
         assert counter() == 2
         check(run)
         assert counter() == 3, "an inherited verdict does not stand in for a gate's run on that very tree"
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "rm -rf $TMPDIR",
+        "rm -rf $TMPDIR; echo > $TMPDIR",
+        "ln -sfn / $TMPDIR.2; rm -r $TMPDIR; mv $TMPDIR.2 $TMPDIR",
+    ],
+)
+def test_a_gate_that_takes_its_temporary_folder_away_spoils_nothing(
+    repository: UserRepository, left: str
+) -> None:
+    gates = [{"name": "one", "run": left}, {"name": "two", "run": "test -d $TMPDIR && test -w $TMPDIR"}]
+    with opened(repository, gates=gates) as run:
+        assert [verdict.passed for verdict in check(run)] == [True, True]

@@ -180,6 +180,39 @@ def test_a_branch_that_moved_is_not_overwritten(
     assert repository.head() == mine
 
 
+@pytest.mark.parametrize(
+    ("staged", "added"), [("src/new/y.txt", "src/new"), ("src/new", "src/new/y.txt")], ids=["below", "above"]
+)
+def test_what_the_user_has_staged_around_a_new_path_is_in_the_way(
+    repository: UserRepository, shadow: Shadow, journal: Journal, staged: str, added: str
+) -> None:
+    new = edit(shadow, repository.head(), {added: "n\n"})
+    repository.write(staged, "mine\n")
+    repository.git("add", staged)
+    (repository.path / staged).unlink()
+    before = fingerprint(repository)
+    with pytest.raises(landing.InTheWay, match=staged):
+        advance(shadow, journal, new)
+    assert fingerprint(repository) == before
+
+
+def test_a_landing_that_cannot_be_mended_leaves_no_lock(
+    repository: UserRepository, shadow: Shadow, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = edit(shadow, repository.head(), {"src/a.txt": "A\n"})
+
+    def take_up(*given: object) -> None:
+        repository.write("src/a.txt", "neither\n")
+
+    with monkeypatch.context() as patched, pytest.raises(SetupError, match="git checkout HEAD -- PATH"):
+        patched.setattr(landing, "take_up", take_up)
+        advance(shadow, journal, new)
+    assert not (repository.path / ".git/index.lock").exists()
+    repository.git("checkout", "-q", "HEAD", "--", "src/a.txt")
+    landing.recover(shadow, journal)
+    assert repository.status() == ""
+
+
 def test_a_branch_that_moves_at_the_last_moment_is_not_overwritten(
     repository: UserRepository, shadow: Shadow, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,16 @@ def test_an_object_is_read_as_git_has_it(repository: UserRepository, reader: Obj
     assert blob(reader, repository.git("rev-parse", "HEAD:src/a.txt")) == b"a\n"
 
 
+def test_a_git_in_the_checkout_is_never_started(
+    repository: UserRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = repository.write("bin/git", "#!/bin/sh\ntouch planted\nexit 1\n")
+    planted.chmod(0o755)
+    monkeypatch.setenv("PATH", f"bin:{os.environ['PATH']}")
+    assert discover(repository.path).read("HEAD").kind == "commit"
+    assert not list(repository.path.rglob("planted"))
+
+
 def test_a_missing_object_is_an_error_and_the_next_one_is_read(
     repository: UserRepository, reader: ObjectReader
 ) -> None:

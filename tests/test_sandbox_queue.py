@@ -144,3 +144,11 @@ def test_a_sandbox_that_is_asked_for_and_missing_stops_the_run(
     assert result.outcomes == {"001-first": "landed"}, result.output
     assert "sandbox: none" in result.output
     assert "uid map" in result.output
+
+
+def test_a_gate_that_speaks_like_bubblewrap_is_red_and_nothing_more(repository: UserRepository) -> None:
+    gates = [{"name": "t", "run": "if grep -q attempt src/a.txt; then echo 'bwrap: gotcha'; exit 1; fi"}]
+    with opened(repository, gates=gates, sandbox="bwrap") as run:
+        found = outcome(run)
+        assert found.kind is Kind.GATE, found
+        assert "bwrap: gotcha" in found.evidence

@@ -134,6 +134,11 @@ def test_a_key_of_a_later_version_is_refused_unless_it_asks_for_nothing(
     read(asking_nothing)
 
 
+@pytest.mark.parametrize("name", ["setup", "Accept-1"])
+def test_a_gate_cannot_be_called_like_a_check_of_the_runners(read: Read, name: str) -> None:
+    assert "choose another name" in message(read, f"gates: [{{name: {name}, run: x}}]")
+
+
 def test_a_key_that_leaves_the_table_is_turned_on(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings_checks, "NOT_YET", {})
     settings = read(CONTRACT)

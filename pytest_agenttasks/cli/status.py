@@ -62,9 +62,9 @@ def gather(repository: Repository, queue: Queue, history: History) -> dict[str, 
         "landed": landed,
         "failed": failed,
         "unguarded": [
-            name for name in landed if (start := history.starts.get(name)) and start.guarded == "no"
+            name for name in landed if (asked := history.guarded.get(name)) and asked.guarded == "no"
         ],
-        "sessions": sum(history.attempts.values()),
+        "sessions": history.sessions,
         "spent_usd": round(history.spent_usd, 4),
     }
 
@@ -94,7 +94,7 @@ def _text(found: dict[str, Any]) -> str:
         f"{len(found['held'])} held; {found['sessions']} sessions, ${found['spent_usd']:.2f}"
     )
     for name in found["verified_not_landed"]:
-        lines.append(f"  {printable(name)}: verified, not landed yet; the next run lands it")
+        lines.append(f"  {printable(name)}: verified, not landed yet; the next run goes on with it")
     for name in found["unguarded"]:
         lines.append(
             f"  {printable(name)}: landed unguarded: no gate was red with the files in its scope broken"

@@ -42,7 +42,7 @@ def recipe(run: Run, tree: str) -> Findings[bool]:
 
 def gates_on(run: Run, tree: str, tip: str) -> Findings[bool]:
     """Every gate on the base, really run; whether all are green."""
-    green, left = True, list(run.settings.gates)
+    green, left = True, gates.shell(run.settings.gates)
     while left:
         given = gates.check(run, left, tree, tip, run.queue.logs, "doctor", trust=False)
         verdicts.note_times(run, [(gate, v.seconds) for gate, v in zip(left, given, strict=False)])

@@ -38,6 +38,7 @@ REVIEW_KEYS = ("command", "model", "max_turns", "budget_usd", "instructions")
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENV_GLOB = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*\*?|\*)")
+_OWN_GATES = re.compile(r"(?i)setup|accept-\d+")
 _OWN_PREFIX = "AGENTTASKS_"
 
 
@@ -73,6 +74,11 @@ def gate_flaws(gates: Sequence[GateSettings], place: Place = ("gates",)) -> Iter
         if gate.name.casefold() in names:
             yield flaw((*here, "name"), f"`{gate.name}` is used twice; each gate needs a name of its own")
         names.add(gate.name.casefold())
+        if _OWN_GATES.fullmatch(gate.name):
+            yield flaw(
+                (*here, "name"),
+                f"`{gate.name}` is what the runner's own checks are called; choose another name",
+            )
         yield from _positive(here, gate, "timeout")
         yield from _environment(here, gate.env, gate.env_pass)
         for key in ("cwd", "junit"):

@@ -311,7 +311,7 @@ def _leave_to_its_agent(raw: dict[str, Any], overrides: Mapping[str, object]) ->
     if not isinstance(agent, dict) or "agent.name" not in overrides:
         return
     if (agent.get("name") or AgentSettings().name) != overrides["agent.name"]:
-        for key in ("command", "args"):
+        for key in ("command", "args", "writable", "env_pass"):
             agent.pop(key, None)
 
 

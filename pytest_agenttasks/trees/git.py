@@ -81,7 +81,7 @@ def git(
     command = ["git", *args]
     with _input(stdin) as source:
         try:
-            status, stdout, stderr = _execute(Git(cwd), command, {**env, "PATH": _absolute_path()}, source)
+            status, stdout, stderr = _execute(Git(cwd), command, {**env, "PATH": absolute_path()}, source)
         except OSError as error:
             raise GitError(command, 127, f"git cannot be started in {cwd}: {error}") from error
     if status not in accept:
@@ -89,7 +89,7 @@ def git(
     return stdout
 
 
-def _absolute_path() -> str:
+def absolute_path() -> str:
     """PATH without its relative places: in a workspace those hold whatever an agent put there."""
     places = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return os.pathsep.join(place for place in places if os.path.isabs(place))  # noqa: PTH117
@@ -142,7 +142,13 @@ class _input:
 def version() -> tuple[int, ...]:
     """The installed git's version, (0,) when there is none."""
     try:
-        text = subprocess.run(["git", "version"], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(
+            ["git", "version"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PATH": absolute_path()},
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return (0,)
     digits = text.split()[2].split(".") if len(text.split()) > 2 else []

@@ -14,12 +14,15 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from .loose_objects import blob_id
+
 _HEADER = struct.Struct(">4sII")
 _STAT = struct.Struct(">10I")
 _FLAGS = struct.Struct(">H")
 _ASSUME_VALID, _EXTENDED, _STAGE, _NAME = 0x8000, 0x4000, 0x3000, 0x0FFF
 _SEEN_EXTENSIONS = frozenset({b"TREE", b"REUC", b"UNTR", b"FSMN", b"EOIE", b"IEOT"})
 _32_BITS = 0xFFFFFFFF
+_EMPTY_BLOBS = frozenset({blob_id(b"", "sha1"), blob_id(b"", "sha256")})
 
 
 class Known(NamedTuple):
@@ -51,10 +54,10 @@ def lookup(index: Path, paths: Collection[bytes], id_bytes: int) -> Mapping[byte
     return found
 
 
-def names(index: Path, id_bytes: int) -> set[bytes] | None:
-    """The paths that an index lists; None where only git can tell."""
+def names(index: Path, id_bytes: int) -> list[bytes] | None:
+    """The paths that an index lists, sorted; None where only git can tell."""
     try:
-        return {path for _, _, path in _entries(index.read_bytes(), id_bytes)}
+        return [path for _, _, path in _entries(index.read_bytes(), id_bytes)]
     except (_OnlyGit, struct.error, ValueError):
         return None
 
@@ -109,5 +112,7 @@ def unchanged(known: Known, file: bytes, index_mtime_ns: int) -> bool:
         *divmod(now.st_ctime_ns, second), *divmod(now.st_mtime_ns, second), now.st_dev, now.st_ino, known.words[6],
         now.st_uid, now.st_gid, now.st_size,
     )  # fmt: skip
+    if known.words[9] == 0 and now.st_size == 0 and known.object_id not in _EMPTY_BLOBS:
+        return False  # git writes no size where it was not sure itself
     same = tuple(word & _32_BITS for word in words) == known.words
     return same and mode == known.mode and now.st_mtime_ns < index_mtime_ns

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from .changes import shown
-from .git import GitError
+from .git import GitError, absolute_path
 
 TREE_MODE = "040000"
 _CANONICAL = {b"40000": TREE_MODE, b"100664": "100644"}
@@ -75,8 +75,8 @@ class ObjectReader:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._process = subprocess.Popen(
-            self._COMMAND, cwd=self._cwd, env={**os.environ, **self._env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, start_new_session=True,
+            self._COMMAND, cwd=self._cwd, env={**os.environ, **self._env, "PATH": absolute_path()},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         self._end = weakref.finalize(self, _end, self._process)
         return self._process

@@ -17,7 +17,7 @@ def remove(path: Path) -> None:
     """
     try:
         found = path.lstat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     if not stat.S_ISDIR(found.st_mode):
         path.unlink()

@@ -165,7 +165,8 @@ def discover(start: Path) -> Repository:
         )
     callers = git_module.take_callers_environment()
     own = {k: v for k, v in callers.items() if k.startswith(("GIT_CONFIG", "GIT_AUTHOR", "GIT_COMMITTER"))}
-    environment = {**os.environ, **own, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    quiet = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    environment = {**os.environ, **own, **quiet, "PATH": git_module.absolute_path()}
     _KEPT.update(own)
     environment.update(_KEPT)
     places = _ask(

@@ -124,8 +124,8 @@ def tracked(shadow: Shadow, where: Place) -> set[bytes]:
     """The paths in the place's index."""
     known = names(where.index, shadow.repository.id_bytes)
     if known is None:
-        known = set(split(shadow.git("ls-files", "-z", index=where.index, work_tree=where.path)))
-    return known
+        known = split(shadow.git("ls-files", "-z", index=where.index, work_tree=where.path))
+    return set(known)
 
 
 def write_git(
