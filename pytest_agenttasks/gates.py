@@ -205,6 +205,11 @@ def explain_red_base(run: Run, red: Verdict) -> str:
             f"  not in a clean checkout (untracked; workspace.copy or workspace.setup can bring what is missing): "
             f"{', '.join(untracked[:10])}{more}"
         )
+    if "AF_UNIX path too long" in red.evidence:
+        lines.append(
+            "  a gate's TMPDIR lies deep in the state folder, too deep for a socket: give the gate another "
+            "(`env: {TMPDIR: /tmp}`; in the sandbox that is its own)"
+        )
     lines.append("  mend the branch or the gate, then start again; the end of its output:")
     lines += [f"    {line}" for line in printable(red.evidence).splitlines()[-40:]]
     return "\n".join(lines)

@@ -162,6 +162,8 @@ class History:
     sessions: int = 0
     forward: Forward | None = None
     running: AttemptStarted | None = None
+    unstored: AttemptStarted | None = None
+    """The attempt whose session had begun, and of which nothing is stored yet."""
     programs: list[ProgramStarted] = field(default_factory=list)
     spent_usd: float = 0.0
 
@@ -177,6 +179,7 @@ class History:
                 self.guarded[task] = record
             case ProgramStarted():
                 self.programs.append(record)
+                self.unstored = self.running
             case Passed(task=task):
                 self.passed[task] = record
             case Abandoned(task=task):
@@ -190,7 +193,7 @@ class History:
                 self.landed[task] = record
                 self.charged.pop(task, None)
             case AttemptEnded(task=task):
-                self.running = None
+                self.running = self.unstored = None
                 self.ended.setdefault(task, []).append(record)
                 self.spent_usd += record.cost_usd or 0.0
                 if record.kind.charged:
@@ -202,6 +205,7 @@ class History:
                 self.landed.pop(task, None)
             case AttemptStored():
                 self.sessions += 1
+                self.unstored = None
 
     def add_stored(self, highest: Mapping[str, int]) -> None:
         """Attempts that are stored count even where the records are lost: their numbers are taken."""

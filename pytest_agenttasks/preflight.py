@@ -23,7 +23,8 @@ from .outcome import SetupError
 from .processes import sandbox
 from .processes.orphans import end_orphans
 from .queue import Queue, ensure_folders
-from .run import Run, agent_environment, named
+from .retrieval import store_unstored
+from .run import Run, agent_environment, agent_files, named
 from .trees import recipe_checks
 from .trees.checkout import environment
 from .trees.git import GitError
@@ -75,6 +76,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
             say(f"ended process {program.pid}, left over from a run that was killed")
     for role in get_args(Role):
         run.programs.end_left(place(run.shadow, role, run.worker))
+    if line := store_unstored(run):
+        say(line)
     try:
         line = landing.recover(run.shadow, run.journal)
     except landing.InTheWay as error:
@@ -100,6 +103,7 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     _check_agent(run, say)
     for line in review_session.preflight(run):
         say(line)
+    agent_files(run.settings.agent)
     ensure_folders(run.queue)
     if committed := commit_queue(run):
         say(f"committed the queue's new and edited files as {committed[:10]}")

@@ -144,7 +144,8 @@ def write_new(file: Path, data: bytes) -> None:
 
 
 def ensure_folders(queue: Queue) -> None:
-    for folder in (queue.done, queue.failed):
+    """Make the folders that are not there; git takes an empty one away with its last tracked file."""
+    for folder in (queue.pending, queue.done, queue.failed):
         folder.mkdir(exist_ok=True)
 
 

@@ -102,6 +102,13 @@ class Run:
         self.supervisor.close()
 
 
+TOOL_CACHES = (
+    "__pycache__/", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/", ".tox/", ".nox/",
+)  # fmt: skip
+"""What tools leave behind when an agent runs the gates, as it is told to; most hide it by an ignore file of its own, which
+does not count. New files there never land; tracked ones are treated like all others."""
+
+
 @contextmanager
 def named(what: str) -> Iterator[None]:
     """Turn errors of files and of git into a SetupError that says what was being done."""
@@ -131,9 +138,9 @@ def open_run(
     """
     branch = branch or working_branch(repository)
     workspace = settings.workspace
-    shadow = prepare(
-        repository, [f"/{path.rstrip('/')}" for path in (*workspace.copy, *workspace.cache, *workspace.link)]
-    )
+    provided = [path.rstrip("/") for path in (*workspace.copy, *workspace.cache, *workspace.link)]
+    reports = [gate.junit for gate in settings.gates if gate.junit is not None]
+    shadow = prepare(repository, [*(f"/{path}" for path in (*provided, *reports)), *TOOL_CACHES])
     journal = Journal(repository.home / "journal.jsonl")
     journal.history.add_stored(attempts(shadow))
     supervisor = Supervisor()

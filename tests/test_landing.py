@@ -204,9 +204,10 @@ def test_a_landing_that_cannot_be_mended_leaves_no_lock(
     def take_up(*given: object) -> None:
         repository.write("src/a.txt", "neither\n")
 
-    with monkeypatch.context() as patched, pytest.raises(SetupError, match="git checkout HEAD -- PATH"):
+    with monkeypatch.context() as patched:
         patched.setattr(landing, "take_up", take_up)
-        advance(shadow, journal, new)
+        with pytest.raises(SetupError, match="git checkout HEAD -- PATH"):
+            advance(shadow, journal, new)
     assert not (repository.path / ".git/index.lock").exists()
     repository.git("checkout", "-q", "HEAD", "--", "src/a.txt")
     landing.recover(shadow, journal)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+
+import pytest
 
 from tests.queue_runs import Project
 
@@ -248,6 +251,31 @@ def test_a_task_whose_scope_grew_meanwhile_waits_for_the_next_start_without_a_sa
     assert project.where("001-first") == ["pending"]
     assert project.repository.read("src/a.txt") == "a\n"
     assert project.run().outcomes == {"001-first": "landed"}
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_an_agent_may_run_the_gates_with_their_caches(project: Project, ignored: bool) -> None:
+    if ignored:
+        project.repository.commit("ignore", **{".gitignore": ".pytest_cache/\n__pycache__/\n"})
+    project.repository.commit("test", **{"test_it.py": "def test_it():\n    pass\n"})
+    run = f"{sys.executable} -m pytest -q test_it.py --junitxml=report.xml"
+    project.configure(gate=run)
+    text = project.repository.read("agenttasks.yaml").replace("}\nretry", ", junit: report.xml}\nretry", 1)
+    project.repository.commit("junit", **{"agenttasks.yaml": text})
+    project.agent(
+        f"echo x >> src/a.txt; env -u PYTEST_DISABLE_PLUGIN_AUTOLOAD {run}; ls -a; test -d .pytest_cache"
+    )
+    project.task("001-first")
+    result = project.run()
+    assert result.outcomes == {"001-first": "landed"}, result.output
+
+
+def test_the_queue_folders_outlive_their_last_task(project: Project) -> None:
+    project.repository.git("rm", "-q", "tasks/pending/.gitkeep")
+    project.repository.commit("no keeper")
+    project.task("001-first")
+    assert project.run().outcomes == {"001-first": "landed"}
+    assert (project.path / "tasks/pending").is_dir()
 
 
 def test_collecting_lists_and_spends_nothing(project: Project) -> None:

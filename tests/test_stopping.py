@@ -244,6 +244,10 @@ def test_a_killed_runner_takes_its_agent_along_and_the_next_run_lands_once(commi
     committed.agent('echo "by $AGENTTASKS_TASK" >> src/a.txt')
     result = committed.run()
     assert result.outcomes == {"001-first": "landed"}, result.output
+    assert "001-first: kept what attempt 1 had done when the last run was killed" in result.output
+    assert "+changed" in (committed.path / "tasks/logs/001-first/attempt-1.diff").read_text()
+    ended = [entry for entry in journal(committed) if entry["record"] == "attempt-ended"]
+    assert [(entry["attempt"], entry["kind"]) for entry in ended] == [(1, "interrupted"), (2, "landed")]
     assert committed.repository.read("src/a.txt") == "a\nby 001-first\n"
     assert [line for line in committed.repository.subjects() if "complete 001-first" in line] == [
         "feat: complete 001-first (automated agent run)"

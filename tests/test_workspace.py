@@ -138,6 +138,18 @@ def test_an_ignore_file_of_the_agents_hides_nothing(shadow: Shadow, where: Place
     assert blob(shadow, entries(shadow, tree, [b".gitignore"])[b".gitignore"][1]) == b"*.log\nbuild/\n*.txt\n"
 
 
+def test_an_ignore_file_in_an_ignored_folder_is_left_out_with_it(shadow: Shadow, where: Place) -> None:
+    cache = where.path / "build/cache"
+    cache.mkdir(parents=True)
+    (cache / ".gitignore").write_text("*\n")
+    (cache / ".gitattributes").write_text("* binary\n")
+    (cache / "made").write_text("x\n")
+    shot = snapshot(shadow, where, base(shadow), ())
+    assert shot.tree == base(shadow)
+    assert b"build/" in shot.left_over
+    assert (cache / ".gitignore").read_text() == "*\n"
+
+
 def test_new_ignored_files_are_reported_and_do_not_outlive_the_move(shadow: Shadow, where: Place) -> None:
     (where.path / "x.log").write_text("noise")
     (where.path / "build").mkdir()

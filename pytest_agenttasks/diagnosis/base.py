@@ -56,8 +56,17 @@ def gates_on(run: Run, tree: str, tip: str) -> Findings[bool]:
 
 
 def _told(run: Run, verdict: Verdict) -> Finding:
+    if verdict.passed and verdict.flaky:
+        return warn(
+            "gate", f"{verdict.gate}: flaky: red on a clean checkout, green when run again",
+            f"mend it, or every task takes longer; its outputs are {verdict.log} and the one beside it",
+        )  # fmt: skip
     if verdict.passed:
-        return ok("gate", f"{verdict.gate}: green on a clean checkout ({format_duration(verdict.seconds)})")
+        shown_tests = "its exit status is believed: it left no report of tests" if verdict.tests is None else (
+            f"{verdict.tests} tests by its report"
+        )  # fmt: skip
+        seconds = format_duration(verdict.seconds)
+        return ok("gate", f"{verdict.gate}: green on a clean checkout ({seconds}); {shown_tests}")
     lines = tail(verdict.evidence.encode("utf-8", "replace"), 2048).strip().splitlines()
     last = f": {one_line(lines[-1])}" if lines else ""
     log = f"its output is in {verdict.log}"

@@ -22,6 +22,7 @@ from ..agents.registry import built_in_agents
 from ..outcome import SetupError
 from ..plan import order
 from ..preflight import check, run_lock
+from ..queue import ensure_folders
 from ..report.printable import printable
 from ..retry import Again, Stop
 from ..run import Run, open_run
@@ -114,6 +115,7 @@ class Protocol:
             listeners=[extensions.event], progress=self.terminal.progress, typed=ours.typed,
         )  # fmt: skip
         stack.callback(run.close)
+        stack.callback(ensure_folders, ours.queue)
         run.supervisor.tick = self.terminal.tick
         stack.callback(self.terminal.clear)
         run.titles.update({task.name: task.title for task in ours.tasks()})

@@ -31,11 +31,20 @@ class BaseRules:
         self._agents: dict[bytes, tuple[str, str]] = {}
         self._originals: dict[Path, bytes] = {}
         self._away: dict[Path, Path] = {}
+        self._new: list[bytes] = []
 
     def __enter__(self) -> dict[bytes, tuple[str, str]]:
         # Attributes first: they decide whether an ignore file counts as changed.
         for name in RULE_FILES:
             self._restore([path for path in self._present if path.rpartition(b"/")[2] == name])
+        if self._new:
+            # A tool's cache that the base ignores has one of its own: it is left out with the folder.
+            git = partial(self._shadow.git, index=self._where.index, work_tree=self._where.path)
+            listed = git("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+            folders = tuple(entry for entry in split(listed) if entry.endswith(b"/"))
+            for path in self._new:
+                if path.startswith(folders):
+                    del self._agents[path]
         return self._agents
 
     def _restore(self, paths: list[bytes]) -> None:
@@ -63,6 +72,7 @@ class BaseRules:
                 file.write_bytes(git("cat-file", "--filters", f"--path={os.fsdecode(path)}", object_id))
             else:
                 file.unlink()
+                self._new.append(path)
 
     def __exit__(self, *_: object) -> None:
         for file, data in self._originals.items():

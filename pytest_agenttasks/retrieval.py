@@ -1,0 +1,38 @@
+"""An attempt whose runner was killed while the agent worked: what it left is stored by the next start, before anything
+else touches its workspace."""
+
+from __future__ import annotations
+
+from .attempt_record import Attempt, record
+from .base import Base
+from .outcome import Kind, Outcome
+from .run import Run
+from .session import store
+from .tasks.scope import Rules
+from .tasks.task import Task, read
+from .trees.git import GitError
+from .trees.workspace import place
+
+
+def store_unstored(run: Run) -> str | None:
+    """Store what a killed run's last session left; returns a line for the user, None when there is nothing to store."""
+    started = run.journal.history.unstored
+    if started is None:
+        return None
+    where = place(run.shadow, "agent", run.worker)
+    if not where.path.is_dir():
+        return None
+    try:
+        tree = run.repository.tree_of(started.base)
+    except GitError:
+        return (
+            f"{started.task}: attempt {started.attempt} was not stored: its base {started.base[:10]} is gone"
+        )
+    file = run.queue.pending / f"{started.task}.md"
+    task = read(file) if file.exists() else Task(started.task, file, "", started.task, 0)
+    this = Attempt(task, started.attempt)
+    rules = Rules((), None, run.queue.relative, run.settings.memory.file, run.settings_file.name, ())
+    store(run, this, where, Base(started.base, tree, None, rules))
+    summary = "the runner was killed while the agent worked; what it had done is kept"
+    record(run, this, Outcome(Kind.INTERRUPTED, summary))
+    return f"{started.task}: kept what attempt {started.attempt} had done when the last run was killed"
