@@ -133,13 +133,13 @@ ATTACKS = (
     Attack(
         name="truncates-its-own-output",
         kind="harm",
-        what="truncates and seeks in the files that its output goes to, and makes them 8 GB long",
+        what="truncates and seeks in the files that its output goes to, and makes them 3 GB long",
         script=_BEGIN
         + """
 for handle in (1, 2):
     with contextlib.suppress(OSError):
         print("said", flush=True)
-        os.ftruncate(handle, 8 << 30)
+        os.ftruncate(handle, 3 << 30)
         os.write(handle, b"end")
 """,
         outcome="agent",
