@@ -40,6 +40,7 @@ from .trees.checkout import ready
 from .trees.dependencies import STAMP, USUAL_INPUTS
 from .trees.objects import entries
 from .trees.replacement import File, files_of, replaced
+from .trees.repository import Repository
 from .trees.shadow import commit, compose, removal
 from .trees.workspace import place
 from .verdicts import Verdict
@@ -108,9 +109,33 @@ def at_start(run: Run) -> Answer | None:
     base = base_of(run)
     answer = _survived(lambda: everything(run, base))
     run.events.write("canary", guarded=answer.guarded, why=answer.why, gate=answer.gate, broken=answer.count)
+    _write(_last(run.repository), answer)
     if run.settings.canary == "strict" and answer.guarded in ("no", "unknown"):
         raise SetupError(f"{run.settings_file}: canary: {explain(answer)}")
     return answer
+
+
+def last(repository: Repository) -> Answer | None:
+    """What the first question's answer was when a run last asked it."""
+    return _read(_last(repository))
+
+
+def _last(repository: Repository) -> Path:
+    return repository.home / "canary" / "last.json"
+
+
+def _read(file: Path) -> Answer | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Answer)
+    except (FileNotFoundError, msgspec.DecodeError, msgspec.ValidationError):
+        return None
+
+
+def _write(file: Path, answer: Answer) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}")
+    temporary.write_bytes(msgspec.json.encode(answer))
+    temporary.replace(file)
 
 
 def _survived(ask: Callable[[], Answer]) -> Answer:
@@ -223,13 +248,7 @@ class _Note:
         self._file = run.repository.home / "canary" / f"{digest}.json"
 
     def recall(self) -> Answer | None:
-        try:
-            return msgspec.json.decode(self._file.read_bytes(), type=Answer)
-        except (FileNotFoundError, msgspec.DecodeError, msgspec.ValidationError):
-            return None
+        return _read(self._file)
 
     def keep(self, answer: Answer) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._file.with_suffix(f".{os.getpid()}")
-        temporary.write_bytes(msgspec.json.encode(answer))
-        temporary.replace(self._file)
+        _write(self._file, answer)

@@ -371,7 +371,9 @@ def test_a_warned_run_goes_on_and_says_it_everywhere(
     assert ' canary 001-first guarded=no why="no gate is red" broken=1' in log
     monkeypatch.chdir(project.path)
     assert main(["status"]) == 0
-    assert "001-first: landed unguarded" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "001-first: landed unguarded" in told
+    assert "canary of the last run: no, no gate is red" in told
     assert main(["status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["unguarded"] == ["001-first"]
     assert main(["show", "001-first"]) == 0

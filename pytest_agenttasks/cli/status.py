@@ -9,6 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from .. import canary
 from ..journal import History, Journal
 from ..queue import Queue, names
 from ..report.printable import one_line, printable
@@ -64,6 +65,7 @@ def gather(repository: Repository, queue: Queue, history: History) -> dict[str, 
         "unguarded": [
             name for name in landed if (asked := history.guarded.get(name)) and asked.guarded == "no"
         ],
+        "canary": _canary(repository),
         "sessions": history.sessions,
         "spent_usd": round(history.spent_usd, 4),
     }
@@ -84,6 +86,12 @@ def _running(repository: Repository) -> dict[str, Any] | None:
     return None
 
 
+def _canary(repository: Repository) -> dict[str, str] | None:
+    """Whether a gate noticed when everything was broken, as the last run found it."""
+    answer = canary.last(repository)
+    return None if answer is None else {"guarded": answer.guarded, "why": answer.why}
+
+
 def _text(found: dict[str, Any]) -> str:
     running = found["running"]
     lines = [f"{found['queue']} on branch {printable(found['branch'])}"]
@@ -95,6 +103,10 @@ def _text(found: dict[str, Any]) -> str:
     )
     for name in found["verified_not_landed"]:
         lines.append(f"  {printable(name)}: verified, not landed yet; the next run goes on with it")
+    if found["canary"] is not None:
+        lines.append(
+            f"  canary of the last run: {found['canary']['guarded']}, {one_line(found['canary']['why'])}"
+        )
     for name in found["unguarded"]:
         lines.append(
             f"  {printable(name)}: landed unguarded: no gate was red with the files in its scope broken"
