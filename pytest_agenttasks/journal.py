@@ -162,6 +162,7 @@ class History:
     sessions: int = 0
     forward: Forward | None = None
     running: AttemptStarted | None = None
+    stored: dict[str, int] = field(default_factory=dict)
     unstored: AttemptStarted | None = None
     """The attempt whose session had begun, and of which nothing is stored yet."""
     programs: list[ProgramStarted] = field(default_factory=list)
@@ -179,7 +180,8 @@ class History:
                 self.guarded[task] = record
             case ProgramStarted():
                 self.programs.append(record)
-                self.unstored = self.running
+                if self.running is not None and self.running.attempt != self.stored.get(self.running.task):
+                    self.unstored = self.running  # else it is a review's: the agent's own session is over
             case Passed(task=task):
                 self.passed[task] = record
             case Abandoned(task=task):
@@ -205,6 +207,7 @@ class History:
                 self.landed.pop(task, None)
             case AttemptStored():
                 self.sessions += 1
+                self.stored[record.task] = record.attempt
                 self.unstored = None
 
     def add_stored(self, highest: Mapping[str, int]) -> None:

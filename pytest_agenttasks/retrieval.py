@@ -11,13 +11,14 @@ from .session import store
 from .tasks.scope import Rules
 from .tasks.task import Task, read
 from .trees.git import GitError
+from .trees.shadow import kept
 from .trees.workspace import place
 
 
 def store_unstored(run: Run) -> str | None:
     """Store what a killed run's last session left; returns a line for the user, None when there is nothing to store."""
     started = run.journal.history.unstored
-    if started is None:
+    if started is None or kept(run.shadow, f"refs/attempts/{started.task}/{started.attempt}") is not None:
         return None
     where = place(run.shadow, "agent", run.worker)
     if not where.path.is_dir():
