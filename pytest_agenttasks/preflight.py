@@ -103,7 +103,7 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     _check_agent(run, say)
     for line in review_session.preflight(run):
         say(line)
-    agent_files(run.settings.agent)
+    agent_files(run, run.settings.agent)
     ensure_folders(run.queue)
     if committed := commit_queue(run):
         say(f"committed the queue's new and edited files as {committed[:10]}")

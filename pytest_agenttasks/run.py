@@ -184,6 +184,8 @@ def agent_environment(settings: Settings) -> tuple[str, ...]:
     return (*own, *settings.agent.env_pass)
 
 
-def agent_files(agent: AgentSettings) -> OwnFiles:
-    """What an agent may change outside its workspace. Raises SetupError."""
+def agent_files(run: Run, agent: AgentSettings) -> OwnFiles:
+    """What a sandboxed agent may change outside its workspace; nothing is prepared without a sandbox. Raises SetupError."""
+    if not run.programs.sandbox.active:
+        return OwnFiles()
     return own_files(agent, os.environ, home_of(os.environ))

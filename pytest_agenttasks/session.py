@@ -109,7 +109,7 @@ def executor(
     run: Run, where: Place, variables: Mapping[str, str], limit: float, agent: AgentSettings
 ) -> Execute:
     """How programs of a session of `agent` are run in `where`: supervised, journaled, for at most `limit` seconds."""
-    own = agent_files(agent)
+    own = agent_files(run, agent)
 
     def started(pid: int, when: float) -> None:
         run.journal.write(ProgramStarted(pid=pid, started=when))

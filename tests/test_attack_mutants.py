@@ -12,6 +12,13 @@ from tests.attacks.catalogue import catalogue
 from tests.attacks.oracle import complaints
 from tests.attacks.play import play
 
+
+@pytest.fixture(autouse=True)
+def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else pytest leaves compiled files of the project's own modules in the user's checkout, where nothing may appear."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+
 NOTICED: tuple[tuple[Callable[[], None], str, str], ...] = (
     (mutants.everything_is_in_scope, "edit-out-of-scope", "changes 'other/kept.txt', which is not in"),
     (mutants.everything_is_in_scope, "edit-settings", "changes 'agenttasks.yaml'"),

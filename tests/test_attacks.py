@@ -12,6 +12,13 @@ from tests.attacks.oracle import complaints
 from tests.attacks.play import play
 from tests.attacks.table import documented, table
 
+
+@pytest.fixture(autouse=True)
+def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else pytest leaves compiled files of the project's own modules in the user's checkout, where nothing may appear."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+
 ATTACKS = catalogue()
 
 

@@ -15,6 +15,13 @@ from tests.claude_api import Say, ScriptedApi, Turn, Use
 from tests.queue_runs import Project, Result
 from tests.user_repository import UserRepository, make_repository
 
+
+@pytest.fixture(autouse=True)
+def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else pytest leaves compiled files of the project's own modules in the user's checkout, where nothing may appear."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+
 pytestmark = pytest.mark.real_claude
 
 GATE = "sh tests/check.sh"
@@ -233,7 +240,8 @@ def test_attacks_through_the_real_cli(
     _reports(project, result)
     assert alive(MARKER) == []
     assert not (project.path.parent / "executed").exists()
-    assert not (home / ".claude/settings.json").exists()
+    settings = home / ".claude/settings.json"  # an empty one is put there so that it can be kept read-only
+    assert not settings.exists() or settings.read_text() == "{}\n"
 
 
 def _history(repository: UserRepository) -> None:

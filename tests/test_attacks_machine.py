@@ -13,6 +13,13 @@ import pytest
 from tests.queue_runs import GREEN, NO_OTHERS, OWN_PLUGINS, Project, Result
 from tests.user_repository import UserRepository, task_text
 
+
+@pytest.fixture(autouse=True)
+def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else pytest leaves compiled files of the project's own modules in the user's checkout, where nothing may appear."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+
 _TRY = ["unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=1m", "none", "/mnt"]
 
 

@@ -50,6 +50,7 @@ def _run(
 
     os.environ.clear()
     os.environ.update(env)
+    sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in env  # python looks when it starts only
     os.chdir(cwd)
     os.setsid()
     target = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
