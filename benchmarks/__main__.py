@@ -34,9 +34,7 @@ _FOREIGN = ("GIT_", "XDG_", "AGENTTASKS_", "PYTEST_", "PYTHONDONTWRITEBYTECODE",
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", choices=BENCHMARKS, action="append", help="run this one (may be repeated)")
-    parser.add_argument(
-        "--short", action="store_true", help="smaller sizes and fewer rounds, within a minute"
-    )
+    parser.add_argument("--short", action="store_true", help="smaller sizes and fewer rounds")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="agenttasks-bench-") as name:
         folder = Path(name).resolve()

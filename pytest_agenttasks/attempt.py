@@ -92,7 +92,7 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
     try:
         this.agent = hold_session(run, this, where, base, prompt, timeout)
     finally:
-        shot = store(run, this, where, base)
+        shot = store(run, this, where, base.tree)
     if this.agent.failure is not None:
         raise Ended(this.agent.failure)
     verdict, memory = inspect(run, this, base, shot)

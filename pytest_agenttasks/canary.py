@@ -8,7 +8,7 @@ Two questions, both about the base of a run, both put to the project's gates in 
   nothing about its change. That is said, never held against the task.
 
 The second is asked before the session, not when the result is about to land: nothing is at stake yet that an interrupt
-could cost, the answer is journaled with the attempt's start, so a kill cannot lose it, and a retry on the same base
+could cost, the answer is journaled before the session begins, so a kill cannot lose it, and a retry on the same base
 knows it already. What that costs is a gate run for a task that fails later; a guarded task's gates are mostly red
 within seconds.
 
@@ -34,6 +34,7 @@ from .outcome import SetupError
 from .processes.supervisor import SupervisorLost
 from .report.printable import one_line, printable
 from .run import Run
+from .state_file import load, save
 from .tasks.task import Task
 from .trees.changes import shown
 from .trees.checkout import ready
@@ -109,7 +110,7 @@ def at_start(run: Run) -> Answer | None:
     base = base_of(run)
     answer = _survived(lambda: everything(run, base))
     run.events.write("canary", guarded=answer.guarded, why=answer.why, gate=answer.gate, broken=answer.count)
-    _write(_last(run.repository), answer)
+    save(_last(run.repository), answer)
     if run.settings.canary == "strict" and answer.guarded in ("no", "unknown"):
         raise SetupError(f"{run.settings_file}: canary: {explain(answer)}")
     return answer
@@ -117,25 +118,11 @@ def at_start(run: Run) -> Answer | None:
 
 def last(repository: Repository) -> Answer | None:
     """What the first question's answer was when a run last asked it."""
-    return _read(_last(repository))
+    return load(_last(repository), Answer)
 
 
 def _last(repository: Repository) -> Path:
     return repository.home / "canary" / "last.json"
-
-
-def _read(file: Path) -> Answer | None:
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Answer)
-    except (FileNotFoundError, msgspec.DecodeError, msgspec.ValidationError):
-        return None
-
-
-def _write(file: Path, answer: Answer) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_bytes(msgspec.json.encode(answer))
-    temporary.replace(file)
 
 
 def _survived(ask: Callable[[], Answer]) -> Answer:
@@ -248,7 +235,7 @@ class _Note:
         self._file = run.repository.home / "canary" / f"{digest}.json"
 
     def recall(self) -> Answer | None:
-        return _read(self._file)
+        return load(self._file, Answer)
 
     def keep(self, answer: Answer) -> None:
-        _write(self._file, answer)
+        save(self._file, answer)

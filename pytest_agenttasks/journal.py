@@ -162,9 +162,8 @@ class History:
     sessions: int = 0
     forward: Forward | None = None
     running: AttemptStarted | None = None
-    stored: dict[str, int] = field(default_factory=dict)
-    unstored: AttemptStarted | None = None
-    """The attempt whose session had begun, and of which nothing is stored yet."""
+    interrupted: AttemptStarted | None = None
+    """The attempt that had begun a session when its runner was killed; whether it is stored, its ref says."""
     programs: list[ProgramStarted] = field(default_factory=list)
     spent_usd: float = 0.0
 
@@ -180,8 +179,7 @@ class History:
                 self.guarded[task] = record
             case ProgramStarted():
                 self.programs.append(record)
-                if self.running is not None and self.running.attempt != self.stored.get(self.running.task):
-                    self.unstored = self.running  # else it is a review's: the agent's own session is over
+                self.interrupted = self.running
             case Passed(task=task):
                 self.passed[task] = record
             case Abandoned(task=task):
@@ -195,7 +193,7 @@ class History:
                 self.landed[task] = record
                 self.charged.pop(task, None)
             case AttemptEnded(task=task):
-                self.running = self.unstored = None
+                self.running = self.interrupted = None
                 self.ended.setdefault(task, []).append(record)
                 self.spent_usd += record.cost_usd or 0.0
                 if record.kind.charged:
@@ -207,8 +205,6 @@ class History:
                 self.landed.pop(task, None)
             case AttemptStored():
                 self.sessions += 1
-                self.stored[record.task] = record.attempt
-                self.unstored = None
 
     def add_stored(self, highest: Mapping[str, int]) -> None:
         """Attempts that are stored count even where the records are lost: their numbers are taken."""

@@ -153,7 +153,6 @@ class Programs:
                     ),
                     *([home] if home is not None else []),
                     *named,
-                    *(Path(os.path.realpath(word)) for word in (found,)),
                 )
             ),
         )

@@ -4,11 +4,9 @@ else touches its workspace."""
 from __future__ import annotations
 
 from .attempt_record import Attempt, record
-from .base import Base
 from .outcome import Kind, Outcome
 from .run import Run
 from .session import store
-from .tasks.scope import Rules
 from .tasks.task import Task, read
 from .trees.git import GitError
 from .trees.shadow import kept
@@ -17,7 +15,7 @@ from .trees.workspace import place
 
 def store_unstored(run: Run) -> str | None:
     """Store what a killed run's last session left; returns a line for the user, None when there is nothing to store."""
-    started = run.journal.history.unstored
+    started = run.journal.history.interrupted
     if started is None or kept(run.shadow, f"refs/attempts/{started.task}/{started.attempt}") is not None:
         return None
     where = place(run.shadow, "agent", run.worker)
@@ -32,8 +30,7 @@ def store_unstored(run: Run) -> str | None:
     file = run.queue.pending / f"{started.task}.md"
     task = read(file) if file.exists() else Task(started.task, file, "", started.task, 0)
     this = Attempt(task, started.attempt)
-    rules = Rules((), None, run.queue.relative, run.settings.memory.file, run.settings_file.name, ())
-    store(run, this, where, Base(started.base, tree, None, rules))
+    store(run, this, where, tree)
     summary = "the runner was killed while the agent worked; what it had done is kept"
     record(run, this, Outcome(Kind.INTERRUPTED, summary))
     return f"{started.task}: kept what attempt {started.attempt} had done when the last run was killed"

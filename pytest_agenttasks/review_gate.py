@@ -7,10 +7,8 @@ taken from its checked answer alone, never from its words; what it does to its f
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import msgspec
 
@@ -22,6 +20,7 @@ from .review_prompt import build_review_prompt
 from .review_session import hold, reviewer
 from .run import Run
 from .settings.records import GateSettings, Settings
+from .state_file import load, save
 from .tasks.task import Task
 from .trees.changes import Change
 from .trees.shadow import compose, readable_patch
@@ -54,11 +53,14 @@ def check(run: Run, this: Attempt, asked: Sequence[GateSettings], submission: Su
     """
     for gate in asked:
         file = run.repository.home / "reviews" / f"{_key(run.settings, gate, this.task, submission)}.json"
-        verdict = _recall(file) or _review(run, this, gate, submission)
+        known = load(file, Verdict)
+        verdict = (
+            msgspec.structs.replace(known, cached=True) if known else _review(run, this, gate, submission)
+        )
         this.verdicts.append(verdict)
         if not verdict.passed:
             raise Ended(_refusal(verdict))
-        _remember(file, verdict)
+        save(file, verdict)
 
 
 def _review(run: Run, this: Attempt, gate: GateSettings, submission: Submission) -> Verdict:
@@ -113,18 +115,3 @@ def _key(settings: Settings, gate: GateSettings, task: Task, submission: Submiss
         data = repr(part).encode("utf-8", "backslashreplace")
         whole.update(len(data).to_bytes(8, "big") + data)
     return whole.hexdigest()
-
-
-def _recall(file: Path) -> Verdict | None:
-    try:
-        found = msgspec.json.decode(file.read_bytes(), type=Verdict)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None
-    return msgspec.structs.replace(found, cached=True)
-
-
-def _remember(file: Path, verdict: Verdict) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    temporary.write_bytes(msgspec.json.encode(verdict))
-    temporary.replace(file)

@@ -140,25 +140,25 @@ def executor(
     return execute
 
 
-def store(run: Run, this: Attempt, where: Place, base: Base) -> Snapshot:
-    """Keep what the session left, before anything else is done with it; what git cannot hold keeps its workspace,
-    and so does an attempt that could not be stored at all (a full disk)."""
+def store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
+    """Keep what a session that began with `base_tree` left, before anything else is done with it; what git cannot
+    hold keeps its workspace, and so does an attempt that could not be stored at all (a full disk)."""
     with landing.uninterrupted():
         try:
-            return _store(run, this, where, base)
+            return _store(run, this, where, base_tree)
         except Exception:
             place = set_aside(where, f"{this.task.name}.{this.number}")
             this.notes.append(f"the attempt could not be stored; its workspace is kept in {place}")
             raise
 
 
-def _store(run: Run, this: Attempt, where: Place, base: Base) -> Snapshot:
+def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
     run.shadow.pin()
-    shot = snapshot(run.shadow, where, base.tree, run.provider.kept(where))
+    shot = snapshot(run.shadow, where, base_tree, run.provider.kept(where))
     this.tree = shot.tree
     ref = f"refs/attempts/{this.task.name}/{this.number}"
     with ThreadPoolExecutor(1) as beside:
-        difference = beside.submit(patch, run.shadow, base.tree, shot.tree)
+        difference = beside.submit(patch, run.shadow, base_tree, shot.tree)
         keep(run.shadow, ref, shot.tree)
         run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree))
         (logs_of(run, this.task) / f"{this.stem}.diff").write_bytes(difference.result())

@@ -13,7 +13,7 @@ Apart = Callable[[str, str], bool]
 
 
 @dataclass(frozen=True)
-class Queue:
+class Workload:
     """The tasks in file order, what each depends on, which have to stay apart, and how long each takes (seconds)."""
 
     names: Sequence[str]
@@ -64,12 +64,12 @@ def startable(
     return chosen
 
 
-def timetable(queue: Queue, workers: int) -> list[Slot]:
+def timetable(work: Workload, workers: int) -> list[Slot]:
     """When each task runs if none fails, first come first. Tasks of a cycle, or behind one, are left out."""
-    waits = waiting(queue.names, queue.depends_on)
-    chain = chains(queue.names, queue.depends_on)
-    position = {name: n for n, name in enumerate(queue.names)}
-    left = {name for name in queue.names if chain[name]}
+    waits = waiting(work.names, work.depends_on)
+    chain = chains(work.names, work.depends_on)
+    position = {name: n for n, name in enumerate(work.names)}
+    left = {name for name in work.names if chain[name]}
     slots: list[Slot] = []
     landed: set[str] = set()
     busy: list[tuple[float, int, str]] = []
@@ -77,15 +77,15 @@ def timetable(queue: Queue, workers: int) -> list[Slot]:
     now = 0.0
     while True:
         begin = startable(
-            waits, lambda name: (-chain[name], position[name]), queue.apart,
+            waits, lambda name: (-chain[name], position[name]), work.apart,
             waiting_tasks=left, landed=landed, running=[name for _, _, name in busy], free=len(idle),
         )  # fmt: skip
         for name in begin:
             worker = min(idle)
             idle.remove(worker)
             left.remove(name)
-            slots.append(Slot(name, worker, now, now + queue.seconds[name]))
-            heappush(busy, (now + queue.seconds[name], worker, name))
+            slots.append(Slot(name, worker, now, now + work.seconds[name]))
+            heappush(busy, (now + work.seconds[name], worker, name))
         if not busy:
             return slots
         now = busy[0][0]
@@ -95,26 +95,26 @@ def timetable(queue: Queue, workers: int) -> list[Slot]:
             landed.add(name)
 
 
-def lower_bound(queue: Queue, workers: int) -> Bound:
+def lower_bound(work: Workload, workers: int) -> Bound:
     """The longest of: the critical path, the work shared evenly, the busiest set of tasks that stay apart from each other."""
-    names = [name for name, length in chains(queue.names, queue.depends_on).items() if length]
+    names = [name for name, length in chains(work.names, work.depends_on).items() if length]
     if not names:
         return Bound(0.0, "nothing to do")
-    chain = chains(names, queue.depends_on, queue.seconds)
-    path = critical_path(queue, chain)
-    total = sum(queue.seconds[name] for name in names)
-    clique = _apart_from_each_other(queue, names)
+    chain = chains(names, work.depends_on, work.seconds)
+    path = critical_path(work, chain)
+    total = sum(work.seconds[name] for name in names)
+    clique = _apart_from_each_other(work, names)
     candidates = (
         Bound(chain[path[0]], f"the chain {' -> '.join(path)}"),
         Bound(total / workers, f"all the work on {workers} worker{'s' * (workers > 1)}"),
-        Bound(sum(queue.seconds[n] for n in clique), f"{len(clique)} tasks that change the same files"),
+        Bound(sum(work.seconds[n] for n in clique), f"{len(clique)} tasks that change the same files"),
     )
     return max(candidates, key=lambda bound: bound.seconds)
 
 
-def critical_path(queue: Queue, chain: Mapping[str, float]) -> list[str]:
+def critical_path(work: Workload, chain: Mapping[str, float]) -> list[str]:
     """The tasks of the longest chain, first to last."""
-    waits = waiting(list(chain), queue.depends_on)
+    waits = waiting(list(chain), work.depends_on)
     at = max(chain, key=lambda name: chain[name])
     path = [at]
     while followers := [name for name in chain if at in waits[name]]:
@@ -123,14 +123,14 @@ def critical_path(queue: Queue, chain: Mapping[str, float]) -> list[str]:
     return path
 
 
-def _apart_from_each_other(queue: Queue, names: Sequence[str]) -> list[str]:
+def _apart_from_each_other(work: Workload, names: Sequence[str]) -> list[str]:
     """Tasks of which no two may run side by side, found greedily from the longest on: one such set, and a long one."""
     best: list[str] = []
-    for first in sorted(names, key=lambda name: -queue.seconds[name])[:20]:
+    for first in sorted(names, key=lambda name: -work.seconds[name])[:20]:
         clique = [first]
         for name in names:
-            if name != first and all(queue.apart(name, other) for other in clique):
+            if name != first and all(work.apart(name, other) for other in clique):
                 clique.append(name)
-        if sum(queue.seconds[n] for n in clique) > sum(queue.seconds[n] for n in best):
+        if sum(work.seconds[n] for n in clique) > sum(work.seconds[n] for n in best):
             best = clique
     return best

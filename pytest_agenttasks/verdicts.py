@@ -9,15 +9,13 @@ import shutil
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
 from .evidence.census import Census
 from .run import Run
 from .settings.records import GateSettings
-
-T = TypeVar("T")
+from .state_file import load, save
 
 _VERSION = "2"
 """To be changed when verdicts of earlier versions must not be believed any more."""
@@ -77,13 +75,13 @@ def _interpreters(line: str, path: str) -> str:
 
 def recall(run: Run, key: str) -> Verdict | None:
     """The green verdict under this key, None where there is none that can be read."""
-    found = _read(_file(run, key), Verdict)
+    found = load(_file(run, key), Verdict)
     return None if found is None else msgspec.structs.replace(found, cached=True)
 
 
 def tests_of(run: Run, key: str) -> Census | None:
     """The tests that ran for the verdict under this key, None where it left no report."""
-    return _read(_file(run, key, "tests"), Census)
+    return load(_file(run, key, "tests"), Census)
 
 
 def remember(run: Run, key: str, verdict: Verdict, census: Census | None) -> None:
@@ -91,9 +89,9 @@ def remember(run: Run, key: str, verdict: Verdict, census: Census | None) -> Non
     if census is None:
         _file(run, key, "tests").unlink(missing_ok=True)
     else:
-        _write(_file(run, key, "tests"), census)
+        save(_file(run, key, "tests"), census)
     if verdict.passed:
-        _write(_file(run, key), verdict)
+        save(_file(run, key), verdict)
 
 
 def forget(run: Run, key: str) -> None:
@@ -104,35 +102,21 @@ def forget(run: Run, key: str) -> None:
 def note_branch(run: Run, gates: Sequence[GateSettings], tree: str) -> None:
     """Remember that this tree, of the branch, is the last whose verdicts are known."""
     for gate in gates:
-        _write(_file(run, f"last-{definition(gate)}"), tree)
+        save(_file(run, f"last-{definition(gate)}"), tree)
 
 
 def last_on_branch(run: Run, gate: GateSettings) -> str | None:
-    return _read(_file(run, f"last-{definition(gate)}"), str)
+    return load(_file(run, f"last-{definition(gate)}"), str)
 
 
 def times(run: Run) -> dict[str, float]:
     """How long gates took on the base, in seconds, by their definition."""
-    return _read(run.repository.home / "gate-times.json", dict[str, float]) or {}
+    return load(run.repository.home / "gate-times.json", dict[str, float]) or {}
 
 
 def note_times(run: Run, taken: Sequence[tuple[GateSettings, float]]) -> None:
-    _write(run.repository.home / "gate-times.json", {**times(run), **{definition(g): s for g, s in taken}})
+    save(run.repository.home / "gate-times.json", {**times(run), **{definition(g): s for g, s in taken}})
 
 
 def _file(run: Run, key: str, kind: str = "") -> Path:
     return run.repository.home / "verdicts" / key[:2] / f"{key}.{kind}{'.' * bool(kind)}json"
-
-
-def _read(file: Path, kind: type[T]) -> T | None:
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=kind)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None
-
-
-def _write(file: Path, value: object) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    temporary.write_bytes(msgspec.json.encode(value))
-    temporary.replace(file)

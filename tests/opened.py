@@ -16,11 +16,9 @@ from pytest_agenttasks.attempt import attempt
 from pytest_agenttasks.attempt_record import Attempt
 from pytest_agenttasks.outcome import Outcome
 from pytest_agenttasks.queue import open_queue
-from pytest_agenttasks.run import Run, open_run
+from pytest_agenttasks.run import NoExtensions, Run, open_run
 from pytest_agenttasks.settings import records as settings
-from pytest_agenttasks.settings.records import GateSettings
 from pytest_agenttasks.tasks.task import Task, read
-from pytest_agenttasks.trees.changes import Change
 from pytest_agenttasks.trees.repository import discover
 from tests.user_repository import UserRepository, task_text
 
@@ -29,7 +27,7 @@ Agent = Callable[[AgentWorkspace], None]
 
 
 @dataclass
-class Scripted:
+class Scripted(NoExtensions):
     """Extensions whose only agent, named `scripted`, is a function; `sessions` counts its calls."""
 
     agent: Agent
@@ -39,18 +37,6 @@ class Scripted:
         self.sessions += 1
         self.agent(workspace)
         return AgentResult()
-
-    def prompt(self, task: Task, prompt: Prompt) -> Sequence[str]:
-        return ()
-
-    def gates(self, task: Task, gates: Sequence[GateSettings]) -> Sequence[GateSettings]:
-        return ()
-
-    def check_changes(self, task: Task, changes: Sequence[Change]) -> Sequence[str]:
-        return ()
-
-    def commit_message(self, task: Task, message: str) -> str | None:
-        return None
 
     def knows_agent(self, name: str) -> bool:
         return name == "scripted"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -152,6 +153,20 @@ def test_a_message_that_git_would_refuse_is_made_one_that_it_takes(user: UserRep
     made = commit(shadow, shadow.read(f"{user.head()}^{{tree}}").object_id, user.head(), "a\0b\udc80")
     shadow.git("update-ref", "refs/attempts/x/1", made)
     assert shadow.git("fsck", "--strict", "--no-dangling", made) == b""
+
+
+def test_more_objects_than_files_may_be_open_are_written(tmp_path: Path) -> None:
+    contents = {
+        loose_objects.object_id("blob", data, "sha1"): ("blob", data)
+        for data in (str(number).encode() for number in range(300))
+    }
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    try:
+        loose_objects.write(tmp_path, contents)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert sum(len(list(folder.iterdir())) for folder in tmp_path.iterdir()) == 300
 
 
 def test_an_object_that_is_there_is_not_written_again(tmp_path: Path) -> None:

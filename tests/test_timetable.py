@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.timetable import Queue, Slot, lower_bound, timetable
+from pytest_agenttasks.timetable import Slot, Workload, lower_bound, timetable
 
 NAMES = list("abcdefgh")
 
 
 def queue(
     seconds: dict[str, float], depends_on: dict[str, list[str]] | None = None, apart: str = ""
-) -> Queue:
+) -> Workload:
     """`apart`: pairs such as `ab cd`."""
     pairs = {frozenset(pair) for pair in apart.split()}
-    return Queue(list(seconds), depends_on or {}, lambda a, b: frozenset((a, b)) in pairs, seconds)
+    return Workload(list(seconds), depends_on or {}, lambda a, b: frozenset((a, b)) in pairs, seconds)
 
 
 def ends(slots: list[Slot]) -> float:
@@ -57,7 +57,7 @@ def test_a_cycle_is_left_out() -> None:
     ],
 )
 def test_the_bound_says_what_holds_the_queue_up(
-    workers: int, given_queue: Queue, seconds: float, reason: str
+    workers: int, given_queue: Workload, seconds: float, reason: str
 ) -> None:
     bound = lower_bound(given_queue, workers)
     assert (bound.seconds, bound.reason) == (seconds, reason)

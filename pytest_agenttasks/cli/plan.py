@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     blocked = _blocked(tasks, done, refused)
     able = {task.name: task for task in tasks if task.name not in {*refused, *blocked}}
     each = usual_seconds(Journal(repository.home / "journal.jsonl").history)
-    plan = timetable.Queue(
+    plan = timetable.Workload(
         names=list(able),
         depends_on={name: task.front.depends_on for name, task in able.items()},
         apart=lambda a, b: overlap(able[a].scope, able[b].scope),
@@ -100,7 +100,7 @@ def _blocked(tasks: Sequence[Task], done: set[str], refused: Mapping[str, str]) 
 
 
 def _as_text(
-    plan: timetable.Queue, agents: int, each: float | None, refused: Mapping[str, str], blocked: Mapping[str, str]
+    plan: timetable.Workload, agents: int, each: float | None, refused: Mapping[str, str], blocked: Mapping[str, str]
 ) -> str:  # fmt: skip
     def shown(value: float) -> str:
         return format_duration(value) if each is not None else f"{value:g}"
@@ -134,7 +134,7 @@ def _as_text(
     return "\n".join(lines)
 
 
-def _reason(plan: timetable.Queue, slots: Sequence[Slot], slot: Slot) -> str:
+def _reason(plan: timetable.Workload, slots: Sequence[Slot], slot: Slot) -> str:
     """Why a task begins no earlier: what ended just then and had to."""
     before = [other for other in slots if other.end == slot.start and slot.start > 0]
     waits = [other.task for other in before if other.task in plan.depends_on[slot.task]]
@@ -145,7 +145,7 @@ def _reason(plan: timetable.Queue, slots: Sequence[Slot], slot: Slot) -> str:
 
 
 def _as_json(
-    plan: timetable.Queue, agents: int, each: float | None, refused: Mapping[str, str], blocked: Mapping[str, str]
+    plan: timetable.Workload, agents: int, each: float | None, refused: Mapping[str, str], blocked: Mapping[str, str]
 ) -> str:  # fmt: skip
     slots = timetable.timetable(plan, agents)
     bound = lower_bound(plan, agents)

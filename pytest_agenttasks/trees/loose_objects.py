@@ -8,6 +8,9 @@ import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+TOGETHER = 64
+"""Files that are open at a time, well below what a process may have."""
+
 
 def object_id(kind: str, data: bytes, object_format: str) -> str:
     """The id that git gives an object with this content."""
@@ -62,6 +65,12 @@ def _file(objects: Path, name: str) -> Path:
 
 
 def _install(objects: Path, files: Mapping[str, bytes]) -> None:
+    names = list(files)
+    for start in range(0, len(names), TOGETHER):
+        _install_together(objects, {name: files[name] for name in names[start : start + TOGETHER]})
+
+
+def _install_together(objects: Path, files: Mapping[str, bytes]) -> None:
     # All are written before the first is flushed: a file system commits what waits together at once.
     waiting: list[tuple[int, Path, Path]] = []
     try:

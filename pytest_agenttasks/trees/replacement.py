@@ -34,7 +34,7 @@ def files_of(shadow: Shadow, tree: str) -> tuple[File, ...]:
 
 def replaced(shadow: Shadow, tree: str, contents: Iterable[tuple[File, bytes]], index: Path) -> str:
     """The tree with this content in these files, in their modes. Through an index of git's, unlike `compose`: they may
-    be a hundred thousand, and a folder written alone costs a flush. `index` is a file that nobody else uses."""
+    be a hundred thousand, and each folder written alone is flushed. `index` is a file that nobody else uses."""
     index.unlink(missing_ok=True)
     blobs: dict[bytes, bytes] = {}
     lines = []

@@ -1,0 +1,26 @@
+"""Small files of the runner's own: JSON, replaced in one step, and worth nothing where they cannot be read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+def load(file: Path, kind: type[T]) -> T | None:
+    """What the file holds, None where it is not there or not a `kind`. Raises OSError when it cannot be read."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def save(file: Path, value: object) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    temporary.write_bytes(msgspec.json.encode(value))
+    temporary.replace(file)
