@@ -23,7 +23,7 @@ from .settings.records import GateSettings
 from .tasks.scope import judge
 from .tasks.task import Task
 from .trees.changes import Change
-from .trees.checkout import make_ahead, ready, sweep_ahead
+from .trees.checkout import make_ahead, ready
 from .trees.dependencies import SetupFailed
 from .trees.shadow import commit, compose, conflicts, diff
 from .trees.workspace import Place
@@ -91,7 +91,6 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
     prompt = write_prompt(run, this, failures, base, start)
     try:
         this.agent = hold_session(run, this, where, base, prompt, timeout)
-        sweep_ahead(run, "gate")
     finally:
         shot = store(run, this, where, base.tree)
     if this.agent.failure is not None:

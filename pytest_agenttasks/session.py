@@ -20,7 +20,7 @@ from .run import Run, agent_environment, agent_files
 from .settings.records import AgentSettings, GateSettings
 from .tasks.task import Task
 from .trees.changes import shown
-from .trees.checkout import environment
+from .trees.checkout import environment, sweep_ahead
 from .trees.shadow import keep, patch
 from .trees.snapshot import Snapshot, snapshot
 from .trees.workspace import Place, set_aside
@@ -153,7 +153,9 @@ def store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
 
 def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
     run.shadow.pin()
-    shot = snapshot(run.shadow, where, base_tree, run.provider.kept(where))
+    shot = snapshot(
+        run.shadow, where, base_tree, run.provider.kept(where), beside=lambda: sweep_ahead(run, "gate")
+    )
     this.tree = shot.tree
     ref = f"refs/attempts/{this.task.name}/{this.number}"
     keep(run.shadow, ref, shot.tree)

@@ -209,12 +209,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "I1",
-        "the checkout of the gates is cleaned while the agent may still write to it",
-        "attempt.py",
-        "        this.agent = hold_session(run, this, where, base, prompt, timeout)\n"
-        '        sweep_ahead(run, "gate")\n',
-        '        sweep_ahead(run, "gate")\n'
-        "        this.agent = hold_session(run, this, where, base, prompt, timeout)\n",
+        "a checkout that nobody has cleaned is taken for clean",
+        "trees/checkout.py",
+        "        sweep(run.shadow, where, run.provider.kept(where))\n",
+        "",
         ("tests/test_ahead.py",),
     ),
     Mutant(
