@@ -93,6 +93,7 @@ def hold_session(
         guard=rules_file,
     )
     run.progress(this.task.name, Progress(step="starting"))
+    this.begun = True
     try:
         result = run.extensions.run_agent(this.task, workspace, prompt)
     except StartError as error:
