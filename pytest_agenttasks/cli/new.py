@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="a path, folder/ or glob that the task may change, relative to the top folder or, if it exists, to this one (repeatable)",
+        help="a path, folder/ or glob that the task may change, from the top folder; an existing one from here as well (repeatable)",
     )
     parser.add_argument(
         "--depends-on",
