@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="a path, folder/ or glob that the task may change, from the top folder; an existing one from here as well (repeatable)",
+        help="a path, folder/ or glob that the task may change, from the top folder; an existing one also from here",
     )
     parser.add_argument(
         "--depends-on",
