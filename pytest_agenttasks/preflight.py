@@ -20,7 +20,7 @@ from .base import memory_of, rules_of
 from .bookkeeping import commit_queue, settle_all
 from .journal import RunStarted
 from .outcome import SetupError
-from .processes import sandbox
+from .processes import cgroup_tree, sandbox
 from .processes.orphans import end_orphans
 from .queue import Queue, ensure_folders
 from .retrieval import store_unstored
@@ -74,6 +74,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     for program in run.journal.history.programs:
         if end_orphans(program.pid, program.started):
             say(f"ended process {program.pid}, left over from a run that was killed")
+    for told in run.programs.cgroups.clear():
+        say(told)
     for role in get_args(Role):
         run.programs.end_left(place(run.shadow, role, run.worker))
     if line := store_unstored(run):
@@ -100,6 +102,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     rules_of(run.settings, run.queue, memory_of(run.shadow, tree, run.settings.memory.file))
     for line in sandbox.describe(run.programs.sandbox):
         say(line)
+    if run.programs.cgroups.unheld:
+        say(f"limits: {run.programs.cgroups.unheld}; to have them: {cgroup_tree.remedy()}")
     _check_agent(run, say)
     for line in review_session.preflight(run):
         say(line)
