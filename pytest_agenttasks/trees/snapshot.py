@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from .base_rules import BaseRules
+from .edits import edited_tree
 from .git import GitError, split
 from .shadow import Shadow
 from .survey import Oddity, survey
@@ -43,6 +44,9 @@ def snapshot(
         shadow.git("read-tree", base_tree, index=where.index, work_tree=where.path)
     found = survey(where.path, skip)
     beside()
+    tree = edited_tree(shadow, where, base_tree, found, skip)
+    if tree is not None:
+        return Snapshot(tree, (), (), ())
     git = partial(shadow.git, index=where.index, work_tree=where.path)
     odd = {oddity.path for oddity in found.oddities}
     with BaseRules(shadow, where, base_tree, found.rules, odd) as changed_rules:
@@ -68,7 +72,7 @@ def snapshot(
             git("update-index", "--force-remove", "-z", "--stdin", stdin=b"".join(large))
             hiding = _hiding(shadow, where, [*skip, *(oddity.path for oddity in oddities)])
             git(*hiding, "add", "-A", "--ignore-errors", accept=(0, 1, 128))
-        if not odd and (found.empty or found.files - tracked(shadow, where)):
+        if not odd and (found.empty or found.files.keys() - tracked(shadow, where)):
             ignored = split(ask())
         if changed_rules:
             lines = b"".join(
