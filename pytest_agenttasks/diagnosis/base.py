@@ -49,7 +49,7 @@ def gates_on(run: Run, tree: str, tip: str) -> Findings[bool]:
         for verdict in given:
             green = green and verdict.passed
             yield _told(run, verdict)
-        if given[-1].gate == "setup":
+        if given[-1].gate in ("setup", "up"):
             break
         left = left[len(given) :]
     return green
@@ -70,9 +70,11 @@ def _told(run: Run, verdict: Verdict) -> Finding:
     lines = tail(verdict.evidence.encode("utf-8", "replace"), 2048).strip().splitlines()
     last = f": {one_line(lines[-1])}" if lines else ""
     log = f"its output is in {verdict.log}"
-    if verdict.gate == "setup":
+    if verdict.gate in ("setup", "up"):
         return fail(
-            "workspace", f"{verdict.reason}{last}", f"mend `workspace.setup` in {run.settings_file}; {log}"
+            "workspace",
+            f"{verdict.reason}{last}",
+            f"mend `workspace.{verdict.gate}` in {run.settings_file}; {log}",
         )
     if verdict.missing:
         remedy = f"bring what it needs by `workspace.setup` or `workspace.copy`; {log}"
