@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from pytest_agenttasks import preflight
@@ -141,15 +142,33 @@ def test_gates_without_their_services_are_nobodys_fault(repository: UserReposito
     assert this.outcome is not None
     assert (this.outcome.kind, this.outcome.gate) == (Kind.BASE_RED, "up")
     assert said.words()[-2:] == ["up gate", "down gate"]
+    assert "gate-rerun" not in events(run)
 
 
-def test_an_acceptance_without_its_services_is_nobodys_fault(repository: UserRepository, said: Said) -> None:
-    with opened(repository, **settings(said, up="; test ! -e " + f"{said.file}.broken")) as run:
+def test_an_acceptance_without_its_services_says_nothing_of_the_base(
+    repository: UserRepository, said: Said
+) -> None:
+    broken = said.file.with_name("broken")
+    fails = f'; test "$AGENTTASKS_ROLE" = agent || test ! -e {broken}'
+    with opened(repository, **settings(said, up=fails)) as run:
         begin(run)
-        Path(f"{said.file}.broken").touch()
+        broken.touch()
         this = attempt_task(run, front="accept: [grep -q attempt src/a.txt]", name="002-second")
     assert this.outcome is not None
     assert (this.outcome.kind, this.outcome.gate) == (Kind.BASE_RED, "up")
+    assert this.agent is None, "a session was spent"
+
+
+def test_an_acceptance_without_its_services_says_nothing_of_the_result(
+    repository: UserRepository, said: Said
+) -> None:
+    broken = said.file.with_name("broken")
+    gate = f"if grep -q attempt src/a.txt; then touch {broken}; fi"
+    with opened(repository, **settings(said, up=f"; test ! -e {broken}", gate=gate)) as run:
+        this = attempt_task(run, front="accept: [grep -q attempt src/a.txt]")
+    assert this.outcome is not None
+    assert (this.outcome.kind, this.outcome.gate) == (Kind.BASE_RED, "up")
+    assert this.agent is not None
 
 
 def test_a_run_does_not_start_where_services_do_not(repository: UserRepository, said: Said) -> None:
@@ -163,12 +182,15 @@ def test_a_run_does_not_start_where_services_do_not(repository: UserRepository, 
 
 
 def test_a_down_that_fails_is_a_note(repository: UserRepository, said: Said) -> None:
-    with opened(repository, **settings(said, down='; test "$AGENTTASKS_ROLE" = gate; exit $?')) as run:
+    with opened(repository, **settings(said, down="; exit 1")) as run:
         this = attempt_task(run)
     assert this.outcome is not None
     assert this.outcome.kind is Kind.LANDED
-    (note,) = [note for note in this.notes if "workspace.down" in note]
-    assert "failed (exit status 1): what it ends may still run" in note
+    of_session, of_gates = [note for note in this.notes if "workspace.down" in note]
+    for note in (of_session, of_gates):
+        assert "failed (exit status 1): what it ends may still run" in note
+    assert of_session.endswith("attempt-1.down.log")
+    assert of_gates.endswith("attempt-1.gates.down.log")
     assert "services-left" in events(run)
 
 
@@ -200,9 +222,11 @@ def test_no_file_of_the_agents_is_run(repository: UserRepository, said: Said) ->
 
 
 def test_what_a_line_leaves_running_is_ended_with_it(repository: UserRepository, said: Said) -> None:
-    with opened(repository, **settings(said, up="; sleep 300 &")) as run:
+    pid = said.file.with_name("pid")
+    with opened(repository, **settings(said, up=f"; sleep 300 & echo $! > {pid}")) as run:
         assert outcome(run).kind is Kind.LANDED
-    assert "ended=sleep" in run.events.path.read_text()
+    assert not psutil.pid_exists(int(pid.read_text()))
+    assert " ended=s" in run.events.path.read_text()  # sleep, or sh where it had not become that yet
 
 
 def test_they_run_outside_the_sandbox(repository: UserRepository, said: Said, bubblewrap: Sandbox) -> None:
