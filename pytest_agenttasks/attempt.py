@@ -23,7 +23,7 @@ from .settings.records import GateSettings
 from .tasks.scope import judge
 from .tasks.task import Task
 from .trees.changes import Change
-from .trees.checkout import ready
+from .trees.checkout import make_ahead, ready
 from .trees.dependencies import SetupFailed
 from .trees.shadow import commit, compose, conflicts, diff
 from .trees.workspace import Place
@@ -54,7 +54,7 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
         raise
     except SupervisorLost as lost:
         verified = task.name in run.journal.history.passed
-        this.outcome = unsupervised(lost, verified=verified, session=this.agent is None)
+        this.outcome = unsupervised(lost, verified=verified, begun=this.begun, session=this.agent is None)
     except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is recorded and the run stops
         this.outcome = broken(error)
     finally:
@@ -172,6 +172,7 @@ def _land(
                 run.shadow, candidate, tip.commit, commit_message(run, this, names)
             )  # now with its cost
             passed = write_passed(run, this, tip, done, memory)
+        make_ahead(run, "agent", run.tree_of(passed.new), passed.new)
         if move_branch(run, task, passed):
             return _landed(run, task, passed)
     raise Ended(Outcome(Kind.MOVED, f"the branch moved {LANDING_TRIES} times while the gates ran"))
@@ -206,7 +207,7 @@ def _resume(run: Run, this: Attempt) -> Outcome | None:
     passed = run.journal.history.passed.get(this.task.name)
     if passed is None:
         return None
-    this.number = passed.attempt
+    this.number, this.begun = passed.attempt, True
     asked = run.journal.history.guarded.get(this.task.name)
     this.guarded = asked.guarded if asked is not None and asked.attempt == passed.attempt else None
     if passed.branch == run.branch and passed.task_blob == text_id(run, this.task):
@@ -218,5 +219,5 @@ def _resume(run: Run, this: Attempt) -> Outcome | None:
             if refused or ended.outcome.kind not in (Kind.MOVED, Kind.GATE, Kind.ACCEPT):
                 raise
     run.journal.write(Abandoned(task=this.task.name, attempt=passed.attempt))
-    this.number = run.journal.history.attempts.get(this.task.name, 0) + 1
+    this.number, this.begun = run.journal.history.attempts.get(this.task.name, 0) + 1, False
     return None

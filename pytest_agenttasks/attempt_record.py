@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from .verdicts import Verdict
 class Attempt:
     """What is known of one attempt so far; `outcome` is set when it is over. Times in seconds, money in USD.
 
+    `begun`: its session has, or had in an earlier part of it.
+
     `denials` counts the edits and commands that its session was refused while it went on.
     `guarded`: what the canary said of its scope (yes, no, n/a, unknown), None where it was not asked.
     """
@@ -31,6 +34,7 @@ class Attempt:
     number: int
     seconds: float = 0.0
     outcome: Outcome | None = None
+    begun: bool = False
     agent: AgentResult | None = None
     notes: list[str] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
@@ -40,6 +44,8 @@ class Attempt:
     guarded: str | None = None
     reviews: list[AgentResult] = field(default_factory=list)
     """The sessions of its review gates, in order."""
+    difference: Future[Any] | None = None
+    """What writes its `.diff`, while the attempt goes on."""
 
     @property
     def cost_usd(self) -> float | None:
@@ -151,6 +157,8 @@ def session_id(run: Run, this: Attempt) -> str | None:
 
 def record(run: Run, this: Attempt, outcome: Outcome) -> None:
     """The attempt's end, in the journal, the event log and its folder."""
+    if this.difference is not None:
+        this.difference.result()
     agent = this.agent or AgentResult()
     cost, session = total_cost(run, this), session_id(run, this)
     earlier = earlier_parts(run, this)

@@ -21,6 +21,7 @@ from .queue import Queue
 from .report.eventlog import EventLog
 from .settings.records import AgentSettings, GateSettings, Settings
 from .tasks.task import Task
+from .trees.ahead import Ahead
 from .trees.changes import Change
 from .trees.checkout import environment
 from .trees.dependencies import Provider
@@ -84,6 +85,7 @@ class Run:
     events: EventLog
     extensions: Extensions
     tags: bytes
+    ahead: Ahead
     worker: int = 0
     typed: frozenset[str] = frozenset()
     titles: dict[str, str] = field(default_factory=dict)
@@ -99,6 +101,7 @@ class Run:
         return "command line" if "agent.name" in self.typed else str(self.settings_file)
 
     def close(self) -> None:
+        self.ahead.close()
         self.supervisor.close()
 
 
@@ -176,6 +179,7 @@ def open_run(
         events=EventLog(queue.logs / "orchestration.log", listeners),
         extensions=extensions,
         tags=tags(repository),
+        ahead=Ahead(),
         worker=worker,
         typed=typed,
         progress=progress,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import guard, landing
@@ -22,7 +21,7 @@ from .run import Run, agent_environment, agent_files
 from .settings.records import AgentSettings, GateSettings
 from .tasks.task import Task
 from .trees.changes import shown
-from .trees.checkout import environment
+from .trees.checkout import environment, sweep_ahead
 from .trees.shadow import keep, patch
 from .trees.snapshot import Snapshot, snapshot
 from .trees.workspace import Place, set_aside
@@ -96,6 +95,7 @@ def hold_session(
         guard=rules_file,
     )
     run.progress(this.task.name, Progress(step="starting"))
+    this.begun = True
     try:
         result = run.extensions.run_agent(this.task, workspace, prompt)
     except StartError as error:
@@ -165,14 +165,15 @@ def store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
 
 def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
     run.shadow.pin()
-    shot = snapshot(run.shadow, where, base_tree, run.provider.kept(where))
+    shot = snapshot(
+        run.shadow, where, base_tree, run.provider.kept(where), beside=lambda: sweep_ahead(run, "gate")
+    )
     this.tree = shot.tree
     ref = f"refs/attempts/{this.task.name}/{this.number}"
-    with ThreadPoolExecutor(1) as beside:
-        difference = beside.submit(patch, run.shadow, base_tree, shot.tree)
-        keep(run.shadow, ref, shot.tree)
-        run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree))
-        (logs_of(run, this.task) / f"{this.stem}.diff").write_bytes(difference.result())
+    keep(run.shadow, ref, shot.tree)
+    run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree))
+    file = logs_of(run, this.task) / f"{this.stem}.diff"
+    this.difference = run.ahead.submit(lambda: file.write_bytes(patch(run.shadow, base_tree, shot.tree)))
     if shot.oddities:
         place = set_aside(where, f"{this.task.name}.{this.number}")
         this.notes.append(f"not everything could be stored; the whole workspace is kept in {place}")

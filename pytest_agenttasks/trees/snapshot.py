@@ -25,17 +25,24 @@ class Snapshot:
     empty: tuple[bytes, ...]
 
 
-def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[bytes]) -> Snapshot:
+def snapshot(
+    shadow: Shadow,
+    where: Place,
+    base_tree: str,
+    skip: Collection[bytes],
+    beside: Callable[[], None] = lambda: None,
+) -> Snapshot:
     """Store every file of the workspace as a tree, by the ignore rules of `base_tree`.
 
     Oddities that the base's rules ignore are left out; with any other the tree holds what could be stored,
-    and the caller keeps the workspace.
+    and the caller keeps the workspace. `beside` begins other work, when what is left to do here is git's.
     """
     take_back(where)
     if not where.intact:
         where.index.unlink(missing_ok=True)
         shadow.git("read-tree", base_tree, index=where.index, work_tree=where.path)
     found = survey(where.path, skip)
+    beside()
     git = partial(shadow.git, index=where.index, work_tree=where.path)
     odd = {oddity.path for oddity in found.oddities}
     with BaseRules(shadow, where, base_tree, found.rules, odd) as changed_rules:
