@@ -13,6 +13,7 @@ from ..outcome import SetupError
 from ..report.printable import one_line, tail
 from ..run import Run
 from ..settings.durations import format_duration
+from ..settings.records import Settings
 from ..trees import recipe_checks
 from ..trees.changes import shown
 from ..trees.git import split
@@ -110,12 +111,7 @@ def missing(run: Run, *, green: bool) -> Iterator[Finding]:
 
 def size_of_workspace(repository: Repository, tree: str, run: Run | None) -> tuple[int, int]:
     """Bytes and files of one workspace: tracked files and copies, or more where set-up has filled a clean checkout."""
-    tracked = [
-        int(entry.split(b"\t")[0].split()[3])
-        for entry in split(repository.git("ls-tree", "-r", "-l", "-z", tree))
-        if entry.startswith(b"100")
-    ]
-    size, files = sum(tracked), len(tracked)
+    size, files = _tracked(repository, tree)
     if run is None:
         return size, files
     for path in run.provider.copied():
@@ -127,6 +123,23 @@ def size_of_workspace(repository: Repository, tree: str, run: Run | None) -> tup
         return size, files
     made, count = _measured(os.fsencode(clean))
     return max(size, made), max(files, count)
+
+
+def size_of_bare_places(repository: Repository, tree: str, settings: Settings) -> tuple[int, int]:
+    """Bytes and files of what one worker has besides: the tracked files once more for reviews, and for services."""
+    reviews = any(gate.agent for gate in settings.gates)
+    count = reviews + (settings.workspace.down is not None)
+    size, files = _tracked(repository, tree)
+    return count * size, count * files
+
+
+def _tracked(repository: Repository, tree: str) -> tuple[int, int]:
+    sizes = [
+        int(entry.split(b"\t")[0].split()[3])
+        for entry in split(repository.git("ls-tree", "-r", "-l", "-z", tree))
+        if entry.startswith(b"100")
+    ]
+    return sum(sizes), len(sizes)
 
 
 def _measured(path: bytes) -> tuple[int, int]:
