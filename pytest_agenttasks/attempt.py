@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from . import acceptance, canary, gates, retry, review_gate
+from . import acceptance, canary, gates, retry, review_gate, services
 from .agents.contract import Progress
 from .attempt_record import Attempt, logs_of, record
 from .base import Base, base_of
@@ -89,10 +89,11 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
     _ask_canary(run, this, base)
     where, start = _workspace(run, start, base)
     prompt = write_prompt(run, this, failures, base, start)
-    try:
-        this.agent = hold_session(run, this, where, base, prompt, timeout)
-    finally:
-        shot = store(run, this, where, base.tree)
+    with services.of_session(run, this, where):
+        try:
+            this.agent = hold_session(run, this, where, base, prompt, timeout)
+        finally:
+            shot = store(run, this, where, base.tree)
     if this.agent.failure is not None:
         raise Ended(this.agent.failure)
     verdict, memory = inspect(run, this, base, shot)

@@ -118,6 +118,23 @@ class AttemptEnded(Record, frozen=True, tag="attempt-ended"):
     flaky: tuple[str, ...] = ()
 
 
+class ServicesStarted(Record, frozen=True, tag="services-started"):
+    """`workspace.up` is about to run for the workspace of this role; `down` is the line that ends what it starts, with
+    these variables."""
+
+    role: str
+    worker: int
+    down: str
+    variables: dict[str, str]
+
+
+class ServicesEnded(Record, frozen=True, tag="services-ended"):
+    """`down` has run; whether it could end them is in the notes."""
+
+    role: str
+    worker: int
+
+
 class Failed(Record, frozen=True, tag="failed"):
     """The task is given up: it goes to the failed folder."""
 
@@ -143,6 +160,8 @@ AnyRecord = (
     | Withdrawn
     | Landed
     | AttemptEnded
+    | ServicesStarted
+    | ServicesEnded
     | Failed
     | Released
 )
@@ -165,6 +184,7 @@ class History:
     interrupted: AttemptStarted | None = None
     """The attempt that had begun a session when its runner was killed; whether it is stored, its ref says."""
     programs: list[ProgramStarted] = field(default_factory=list)
+    services: dict[tuple[str, int], ServicesStarted] = field(default_factory=dict)
     spent_usd: float = 0.0
 
     def add(self, record: AnyRecord) -> None:
@@ -198,6 +218,10 @@ class History:
                 self.spent_usd += record.cost_usd or 0.0
                 if record.kind.charged:
                     self.charged[task] = self.charged.get(task, 0) + 1
+            case ServicesStarted():
+                self.services[record.role, record.worker] = record
+            case ServicesEnded():
+                self.services.pop((record.role, record.worker), None)
             case Failed(task=task):
                 self.charged.pop(task, None)
             case Released(task=task):

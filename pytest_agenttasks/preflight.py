@@ -13,7 +13,7 @@ from typing import get_args
 
 from filelock import FileLock, Timeout
 
-from . import gates, landing, review_session
+from . import gates, landing, review_session, services
 from .agents.registry import preflight as agent_preflight
 from .agents.registry import unknown
 from .base import memory_of, rules_of
@@ -80,6 +80,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
         run.programs.end_left(place(run.shadow, role, run.worker))
     if line := store_unstored(run):
         say(line)
+    for told in services.settle(run):
+        say(told)
     try:
         line = landing.recover(run.shadow, run.journal)
     except landing.InTheWay as error:
