@@ -424,6 +424,22 @@ def test_an_attempt_is_kept_once(shadow: Shadow, repository: UserRepository) -> 
     assert kept(shadow, "refs/attempts/001-x/2") is None
 
 
+def test_what_a_kill_left_of_an_attempts_ref_is_in_nobodys_way(
+    shadow: Shadow, repository: UserRepository
+) -> None:
+    from pytest_agenttasks.trees.shadow import attempts, keep, kept
+
+    tree = shadow.repository.tree_of(repository.head())
+    folder = shadow.git_dir / "refs/attempts/001-x"
+    folder.mkdir(parents=True)
+    (folder / f"1.{os.getpid()}.lock").write_text(tree)
+    assert attempts(shadow) == {}
+    keep(shadow, "refs/attempts/001-x/1", tree)
+    assert kept(shadow, "refs/attempts/001-x/1") == tree
+    assert attempts(shadow) == {"001-x": 1}
+    assert [file.name for file in folder.iterdir()] == ["1"]
+
+
 def test_signals_wait_until_a_forward_is_whole(
     repository: UserRepository, shadow: Shadow, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -211,8 +211,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "I7",
         "an attempt may replace an earlier one",
         "trees/shadow.py",
-        "                os.link(lock, file)\n",
-        "                file.write_bytes(lock.read_bytes())\n",
+        "        os.link(lock, file)\n",
+        "        file.write_bytes(lock.read_bytes())\n",
         ("tests/test_landing.py::test_an_attempt_is_kept_once",),
     ),
     Mutant(
