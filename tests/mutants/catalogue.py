@@ -168,8 +168,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "I6",
         "recovery takes the old lock for somebody else's",
         "landing.py",
-        "        _unlock(repository, record.lock)\n        tip",
-        "        tip",
+        "    _unlock(repository, record.lock)\n    tip",
+        "    tip",
         ("tests/test_landing.py::test_a_kill_in_the_middle_is_recovered",),
     ),
     Mutant(
