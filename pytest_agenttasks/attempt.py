@@ -25,7 +25,7 @@ from .settings.records import GateSettings
 from .tasks.scope import judge
 from .tasks.task import Task
 from .trees.changes import Change
-from .trees.checkout import ready
+from .trees.checkout import make_ahead, ready, sweep_ahead
 from .trees.dependencies import SetupFailed
 from .trees.shadow import commit, compose, conflicts, diff
 from .trees.workspace import Place
@@ -96,6 +96,7 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
     prompt = write_prompt(run, this, failures, base, start)
     try:
         this.agent = hold_session(run, this, where, base, prompt, timeout)
+        sweep_ahead(run, "gate")
     finally:
         shot = store(run, this, where, base.tree)
     if this.agent.failure is not None:
@@ -187,6 +188,7 @@ def _land_on_tip(
             run.shadow, candidate, tip.commit, commit_message(run, this, names)
         )  # now with its cost
         passed = write_passed(run, this, tip, done, memory)
+    make_ahead(run, "agent", run.tree_of(passed.new), passed.new)
     with turn(run, task.name):
         return passed if move_branch(run, task, passed) else None
 

@@ -25,6 +25,7 @@ from .report.eventlog import EventLog
 from .settings.records import AgentSettings, GateSettings, Settings
 from .slots import Slot, alone, claim
 from .tasks.task import Task
+from .trees.ahead import Ahead
 from .trees.changes import Change
 from .trees.checkout import environment
 from .trees.dependencies import Provider
@@ -88,6 +89,7 @@ class Run:
     events: EventLog
     extensions: Extensions
     tags: bytes
+    ahead: Ahead
     slot: Slot
     turn: FileLock
     typed: frozenset[str] = frozenset()
@@ -114,6 +116,7 @@ class Run:
         return "command line" if "agent.name" in self.typed else str(self.settings_file)
 
     def close(self) -> None:
+        self.ahead.close()
         self.supervisor.close()
         self.slot.release()
 
@@ -196,6 +199,7 @@ def open_run(
         events=EventLog(queue.logs / "orchestration.log", listeners),
         extensions=extensions,
         tags=tags(repository),
+        ahead=Ahead(),
         slot=slot,
         turn=FileLock(repository.home / "turn.lock", thread_local=False),
         typed=typed,

@@ -128,6 +128,10 @@ class Repository:
         """One object, by its id or by a revision. Raises GitError when there is none."""
         return self._reader.read(name)
 
+    def read_anew(self, name: str) -> Stored:
+        """`read`, but never what is remembered: the object is there now."""
+        return self._reader.read_anew(name)
+
     def branch(self) -> str | None:
         """The checked-out branch as a full ref name, None when HEAD is detached."""
         head = (self.git_dir / "HEAD").read_bytes().rstrip(b"\n")

@@ -308,8 +308,29 @@ def commit(shadow: Shadow, tree: str, parent: str, message: str) -> str:
 
 
 def keep(shadow: Shadow, ref: str, object_id: str) -> None:
-    """Store an attempt under a ref that must not exist yet. Raises GitError when it does."""
-    shadow.git("update-ref", ref, object_id, "0" * len(object_id))
+    """Store an attempt under a ref that must not exist yet; on disk when this returns. Raises GitError when it does.
+
+    As git does it, without a process: the content goes into `REF.lock`, and that takes the ref's name.
+    """
+    file = shadow.git_dir / ref
+    lock = file.with_name(f"{file.name}.lock")
+    if (shadow.git_dir / "packed-refs").exists():  # somebody has packed them, and only git reads those
+        shadow.git("update-ref", ref, object_id, "0" * len(object_id))
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with lock.open("x") as stream:
+            try:
+                stream.write(f"{object_id}\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.link(lock, file)
+            finally:
+                lock.unlink()
+    except FileExistsError as error:
+        raise GitError(
+            ("update-ref", ref), 128, f"{error.filename2 or error.filename} exists already"
+        ) from error
 
 
 def attempts(shadow: Shadow) -> dict[str, int]:
