@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from . import guard, landing
-from .agents.contract import AgentResult, AgentWorkspace, Execute, Progress, Prompt
+from .agents.contract import STARTING, AgentResult, AgentWorkspace, Execute, Prompt
 from .agents.registry import unknown
 from .attempt_record import Attempt, failure_before_requeue, logs_of
 from .base import Base
@@ -92,7 +92,7 @@ def hold_session(
         progress=lambda progress: run.progress(this.task.name, progress),
         guard=rules_file,
     )
-    run.progress(this.task.name, Progress(step="starting"))
+    run.progress(this.task.name, STARTING)
     try:
         result = run.extensions.run_agent(this.task, workspace, prompt)
     except StartError as error:

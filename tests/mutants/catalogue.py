@@ -211,10 +211,10 @@ MUTANTS: tuple[Mutant, ...] = (
         "I1",
         "the checkout of the gates is cleaned while the agent may still write to it",
         "attempt.py",
-        "        this.agent = hold_session(run, this, where, base, prompt, timeout)\n"
-        '        sweep_ahead(run, "gate")\n',
-        '        sweep_ahead(run, "gate")\n'
-        "        this.agent = hold_session(run, this, where, base, prompt, timeout)\n",
+        "            this.agent = hold_session(now, this, where, base, prompt, timeout)\n"
+        '            sweep_ahead(run, "gate")\n',
+        '            sweep_ahead(run, "gate")\n'
+        "            this.agent = hold_session(now, this, where, base, prompt, timeout)\n",
         ("tests/test_ahead.py",),
     ),
     Mutant(
