@@ -26,7 +26,7 @@ from .settings.records import GateSettings
 from .tasks.scope import judge
 from .tasks.task import Task
 from .trees.changes import Change
-from .trees.checkout import make_ahead, ready, sweep_ahead
+from .trees.checkout import make_ahead, ready
 from .trees.dependencies import SetupFailed
 from .trees.shadow import commit, compose, conflicts, diff
 from .trees.workspace import Place
@@ -65,7 +65,7 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
             raise
         except SupervisorLost as lost:
             verified = task.name in run.journal.history.passed
-            this.outcome = unsupervised(lost, verified=verified, session=this.agent is None)
+            this.outcome = unsupervised(lost, verified=verified, begun=this.begun, session=this.agent is None)
         except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is recorded and the run stops
             this.outcome = broken(error)
         finally:
@@ -105,7 +105,6 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
     with pause.session_begins(run, task.name) as now:
         try:
             this.agent = hold_session(now, this, where, base, prompt, timeout)
-            sweep_ahead(run, "gate")
         finally:
             shot = store(run, this, where, base.tree)
         if this.agent.failure is not None:
@@ -251,7 +250,7 @@ def _resume(run: Run, this: Attempt) -> Outcome | None:
     passed = run.journal.history.passed.get(this.task.name)
     if passed is None:
         return None
-    this.number = passed.attempt
+    this.number, this.begun = passed.attempt, True
     asked = run.journal.history.guarded.get(this.task.name)
     this.guarded = asked.guarded if asked is not None and asked.attempt == passed.attempt else None
     if passed.branch == run.branch and passed.task_blob == text_id(run, this.task):
@@ -263,5 +262,5 @@ def _resume(run: Run, this: Attempt) -> Outcome | None:
             if refused or ended.outcome.kind not in (Kind.MOVED, Kind.GATE, Kind.ACCEPT):
                 raise
     run.journal.write(Abandoned(task=this.task.name, attempt=passed.attempt))
-    this.number = run.journal.history.attempts.get(this.task.name, 0) + 1
+    this.number, this.begun = run.journal.history.attempts.get(this.task.name, 0) + 1, False
     return None
