@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 
-from . import acceptance, canary, gates, retry, review_gate, services
+from . import acceptance, canary, gates, pause, retry, review_gate, services, together
 from .agents.contract import Progress
-from .attempt_record import Attempt, logs_of, record
+from .attempt_record import Attempt, failed_together, logs_of, record
 from .base import Base, base_of
 from .bookkeeping import commit_message, settle, task_move
 from .breakdown import NO_SPACE, broken, unsupervised
+from .claims import claimed
 from .inspection import inspect
 from .journal import Abandoned, AttemptStarted, CanaryAsked, Passed
 from .meanwhile import refuse_edited, refuse_moved, text_id
 from .memory.agent_changes import AgentMemory
 from .outcome import Ended, Kind, Outcome, SetupError
 from .processes.supervisor import SupervisorLost
+from .recovery import clear_place
 from .run import Run
 from .session import gates_of, hold_session, store, write_prompt
 from .settings.records import GateSettings
@@ -27,6 +30,7 @@ from .trees.checkout import make_ahead, ready
 from .trees.dependencies import SetupFailed
 from .trees.shadow import commit, compose, conflicts, diff
 from .trees.workspace import Place
+from .turn import LOST_RACES, turn
 from .verified import move_branch, taken_up, write_passed
 
 LANDING_TRIES = 5
@@ -40,27 +44,33 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
     """
     this = Attempt(task, run.journal.history.attempts.get(task.name, 0) + 1)
     begun = time.monotonic()
-    try:
-        this.outcome = _resume(run, this) or _attempt(run, this, failures, timeout)
-    except Ended as ended:
-        this.outcome = ended.outcome
-    except KeyboardInterrupt:
-        this.outcome = Outcome(
-            Kind.INTERRUPTED, "stopped from outside; the task stays pending, its attempt is kept"
-        )
-        raise
-    except SetupError:
-        this.outcome = Outcome(Kind.INTERNAL, "the run cannot go on")
-        raise
-    except SupervisorLost as lost:
-        verified = task.name in run.journal.history.passed
-        this.outcome = unsupervised(lost, verified=verified, begun=this.begun, session=this.agent is None)
-    except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is recorded and the run stops
-        this.outcome = broken(error)
-    finally:
-        this.seconds = time.monotonic() - begun
-        if this.outcome is not None:
-            _record(run, this, this.outcome)
+    with ExitStack() as held:
+        try:
+            held.enter_context(claimed(run, task))
+            begun = time.monotonic()
+            run.journal.refresh()
+            clear_place(run)
+            this.number = run.journal.history.attempts.get(task.name, 0) + 1
+            this.outcome = _resume(run, this) or _attempt(run, this, failures, timeout)
+        except Ended as ended:
+            this.outcome = ended.outcome
+        except KeyboardInterrupt:
+            this.outcome = Outcome(
+                Kind.INTERRUPTED, "stopped from outside; the task stays pending, its attempt is kept"
+            )
+            raise
+        except SetupError:
+            this.outcome = Outcome(Kind.INTERNAL, "the run cannot go on")
+            raise
+        except SupervisorLost as lost:
+            verified = task.name in run.journal.history.passed
+            this.outcome = unsupervised(lost, verified=verified, begun=this.begun, session=this.agent is None)
+        except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is recorded and the run stops
+            this.outcome = broken(error)
+        finally:
+            this.seconds += time.monotonic() - begun
+            if this.outcome is not None:
+                _record(run, this, this.outcome)
     return this
 
 
@@ -77,6 +87,8 @@ def _record(run: Run, this: Attempt, outcome: Outcome) -> None:
 
 def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: float | None) -> Outcome:
     task = this.task
+    failures = [*failures, *failed_together(run, task)]
+    this.seconds -= pause.wait(run, task.name)
     base = base_of(run)
     start = _start(run, this, failures, base)  # from the attempt before, which the next record hides
     run.journal.write(
@@ -89,13 +101,15 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
     _ask_canary(run, this, base)
     where, start = _workspace(run, start, base)
     prompt = write_prompt(run, this, failures, base, start)
-    with services.of_session(run, this, where):
-        try:
-            this.agent = hold_session(run, this, where, base, prompt, timeout)
-        finally:
-            shot = store(run, this, where, base.tree)
-    if this.agent.failure is not None:
-        raise Ended(this.agent.failure)
+    with pause.session_begins(run, task.name) as now:
+        with services.of_session(run, this, where):
+            try:
+                this.agent = hold_session(now, this, where, base, prompt, timeout)
+            finally:
+                shot = store(run, this, where, base.tree)
+        if this.agent.failure is not None:
+            pause.announce(run, task.name, this.agent.failure)
+            raise Ended(this.agent.failure)
     verdict, memory = inspect(run, this, base, shot)
     return _land(run, this, base.tree, verdict.allowed, memory)
 
@@ -111,7 +125,9 @@ def _ask_canary(run: Run, this: Attempt, base: Base) -> None:
 
 def _start(run: Run, this: Attempt, failures: Sequence[Outcome], base: Base) -> str:
     """The tree the session starts from: the base, or what the last attempt had when a gate failed it."""
-    if not failures or failures[-1].kind is not Kind.GATE or run.settings.retry_from == "base":
+    if not failures or run.settings.retry_from == "base":
+        return base.tree
+    if failures[-1].kind is not Kind.GATE and not failures[-1].together:
         return base.tree
     found = retry.last_files(run, this.task)
     if found is None:
@@ -142,40 +158,66 @@ def _land(
     run: Run, this: Attempt, base_tree: str, changes: Sequence[Change], memory: AgentMemory | None
 ) -> Outcome:
     """Compose on the tip, gate exactly that tree, and move the branch to it; again when the branch has moved."""
-    task = this.task
-    for _ in range(LANDING_TRIES):
-        refuse_edited(run, task)
-        tip = base_of(run)
-        refuse_moved(run, task, base_tree, tip, changes)
-        candidate = compose(run.shadow, tip.tree, [*changes, *task_move(run, tip.tree, task, "done")])
-        wanted = gates_of(run, task)
-        asked = review_gate.reviews(wanted)
-        names = [gate.name for gate in (*gates.shell(wanted), *asked)]
-        done = commit(run.shadow, candidate, tip.commit, commit_message(run, this, names))
-        run.progress(task.name, Progress(step="gates"))
-        this.verdicts = gates.check(
-            run, wanted, candidate, done, logs_of(run, task), this.stem, base=tip.tree
-        )
-        this.note_gates()
-        if not this.verdicts[-1].passed:
-            red = this.verdicts[-1]
-            outcome = gates.refuse_red(run, wanted, red, tip.commit, logs_of(run, task), this.stem)
-            if outcome.kind is Kind.GATE and red.compared not in ("", tip.tree):
-                continue  # held against an older tree of the branch; the tests of this tip are known now
-            raise Ended(outcome)
-        logs = logs_of(run, task)
-        this.verdicts += acceptance.check(run, task, candidate, done, logs, this.stem, tip.tree)
-        passed = write_passed(run, this, tip, done, memory)
-        if asked:
-            _review(run, this, asked, review_gate.Submission(candidate, tip.tree, changes, memory))
-            done = commit(
-                run.shadow, candidate, tip.commit, commit_message(run, this, names)
-            )  # now with its cost
-            passed = write_passed(run, this, tip, done, memory)
-        make_ahead(run, "agent", run.tree_of(passed.new), passed.new)
-        if move_branch(run, task, passed):
-            return _landed(run, task, passed)
+    with ExitStack() as turns:
+        for race in range(LANDING_TRIES):
+            if race == LOST_RACES:
+                turns.enter_context(turn(run, this.task.name))
+            passed = _land_on_tip(run, this, base_tree, changes, memory)
+            if passed is not None:
+                return _landed(run, this.task, passed)
     raise Ended(Outcome(Kind.MOVED, f"the branch moved {LANDING_TRIES} times while the gates ran"))
+
+
+def _land_on_tip(
+    run: Run, this: Attempt, base_tree: str, changes: Sequence[Change], memory: AgentMemory | None
+) -> Passed | None:
+    """One go at landing; None where the branch has moved meanwhile."""
+    task = this.task
+    refuse_edited(run, task)
+    tip = base_of(run)
+    refuse_moved(run, task, base_tree, tip, changes)
+    candidate = compose(run.shadow, tip.tree, [*changes, *task_move(run, tip.tree, task, "done")])
+    wanted = gates_of(run, task)
+    asked = review_gate.reviews(wanted)
+    names = [gate.name for gate in (*gates.shell(wanted), *asked)]
+    done = commit(run.shadow, candidate, tip.commit, commit_message(run, this, names))
+    run.progress(task.name, Progress(step="gates"))
+    try:
+        if not _verify(run, this, wanted, candidate, done, tip):
+            return None
+    except Ended as ended:
+        raise Ended(together.judged(run, this, ended.outcome, tip, base_tree, changes)) from ended
+    passed = write_passed(run, this, tip, done, memory)
+    if asked:
+        _review(run, this, asked, review_gate.Submission(candidate, tip.tree, changes, memory))
+        done = commit(
+            run.shadow, candidate, tip.commit, commit_message(run, this, names)
+        )  # now with its cost
+        passed = write_passed(run, this, tip, done, memory)
+    make_ahead(run, "agent", run.tree_of(passed.new), passed.new)
+    with turn(run, task.name):
+        return passed if move_branch(run, task, passed) else None
+
+
+def _verify(
+    run: Run, this: Attempt, wanted: Sequence[GateSettings], candidate: str, done: str, tip: Base
+) -> bool:
+    """The gates and the task's own commands on a tree to be landed; False where they are to be asked again.
+
+    Raises Ended for a red one.
+    """
+    task = this.task
+    this.verdicts = gates.check(run, wanted, candidate, done, logs_of(run, task), this.stem, base=tip.tree)
+    this.note_gates()
+    if not this.verdicts[-1].passed:
+        red = this.verdicts[-1]
+        outcome = gates.refuse_red(run, wanted, red, tip.commit, logs_of(run, task), this.stem)
+        if outcome.kind is Kind.GATE and red.compared not in ("", tip.tree):
+            return False  # held against an older tree of the branch; the tests of this tip are known now
+        raise Ended(outcome)
+    logs = logs_of(run, task)
+    this.verdicts += acceptance.check(run, task, candidate, done, logs, this.stem, tip.tree)
+    return True
 
 
 def _review(
@@ -189,6 +231,7 @@ def _review(
     try:
         review_gate.check(run, this, asked, submission)
     except Ended as ended:
+        pause.announce(run, this.task.name, ended.outcome)
         if ended.outcome.kind is Kind.GATE:
             run.journal.write(Abandoned(task=this.task.name, attempt=this.number))
         raise

@@ -13,10 +13,11 @@ from . import gates
 from .attempt_record import session_id, total_cost
 from .base import memory_of
 from .journal import Failed, Landed, Passed, Released
-from .landing import BranchMoved, InTheWay, advance
+from .landing import BranchMoved, InTheWay, advance, between_landings
 from .memory.agent_changes import AgentMemory, merge_additions
 from .memory.text import Completed, record_completed, update_queue
 from .outcome import SetupError
+from .owner import lives
 from .queue import changed_files, free_name, move_untracked, names, write_new
 from .report.printable import one_line
 from .run import Run
@@ -27,6 +28,7 @@ from .trees.loose_objects import blob_id
 from .trees.objects import entries
 from .trees.repository import is_ancestor
 from .trees.shadow import addition, commit, compose, removal, write_blob
+from .turn import turn
 
 if TYPE_CHECKING:
     from .attempt_record import Attempt
@@ -92,15 +94,25 @@ def memory_changes(
     done = [Completed(date=today, name=task.name, title=task.title) for task in landed]
     text = record_completed(text, done, run.settings.memory.completed_log_limit).text
     if re.search(r"active\s+task\s+queue", text, re.IGNORECASE):
-        text = update_queue(text, _pending(run, without))
+        text = update_queue(text, _pending(run, tree, without))
     if text == found.text:
         return []
     mode, old = entries(run.shadow, tree, [found.path])[found.path]
     return [Change(found.path, mode, mode, old, write_blob(run.shadow, text.encode("utf-8")))]
 
 
-def _pending(run: Run, without: str) -> list[tuple[str, str]]:
-    return [(name, run.titles.get(name, name)) for name in sorted(names(run.queue.pending) - {without})]
+def _pending(run: Run, tree: str, without: str) -> list[tuple[str, str]]:
+    """The pending tasks as they are with `tree` on the branch: another process may be moving its files just now."""
+    listed = names(run.queue.pending) - {without}
+    if run.queue.tracked:
+        paths = {name: run.queue.git_path("pending", name) for name in listed}
+        moved = {name: [run.queue.git_path(to, name) for to in ("done", "failed")] for name in listed}
+        there = entries(run.shadow, tree, [*paths.values(), *(path for to in moved.values() for path in to)])
+        listed = {name for name in listed if paths[name] in there or there.keys().isdisjoint(moved[name])}
+    else:
+        tip = run.repository.tip()
+        listed -= {name for name, passed in run.journal.history.passed.items() if passed.new == tip}
+    return [(name, run.titles.get(name, name)) for name in sorted(listed)]
 
 
 def give_up(run: Run, task: Task) -> str | None:
@@ -152,9 +164,14 @@ def settle(run: Run, passed: Passed, text: bytes | None) -> None:
 
 
 def settle_all(run: Run) -> list[str]:
-    """Results that are on the branch although a crash kept that from being written down; a line for each."""
+    """Results that are on the branch although a crash kept that from being written down; a line for each.
+
+    Those of a process that lives are its own to write down.
+    """
     lines = []
     for passed in list(run.journal.history.passed.values()):
+        if passed.owner != run.owner and lives(passed.owner):
+            continue
         if is_ancestor(run.repository, passed.new, "HEAD"):
             settle(run, passed, None)
             lines.append(f"{passed.task} had landed as {passed.commit[:10]} when the last run ended")
@@ -192,24 +209,32 @@ def _keep_books(run: Run, why: str, draft: Callable[[str], Draft | None]) -> str
 
     Raises InTheWay, and BranchMoved when the branch keeps moving.
     """
-    for _ in range(TRIES):
-        tip = run.repository.tip()
-        tree = run.tree_of(tip)
-        wanted = draft(tree)
-        if wanted is None:
-            return None
-        new_tree = compose(run.shadow, tree, wanted.changes)
-        if new_tree == tree:
-            return None
-        done = commit(run.shadow, new_tree, tip, f"{wanted.subject}\n")
-        try:
-            advance(
-                run.shadow, run.journal, branch=run.branch, old=tip, new=done, why=why, on_disk=wanted.on_disk
-            )
-        except BranchMoved:
-            continue
-        gates.inherit(run, run.settings.gates, tree, new_tree)
-        return done
+    with turn(run, "bookkeeping"):
+        for _ in range(TRIES):
+            with between_landings(run.shadow, run.journal):
+                tip = run.repository.tip()
+                tree = run.tree_of(tip)
+                wanted = draft(tree)
+            if wanted is None:
+                return None
+            new_tree = compose(run.shadow, tree, wanted.changes)
+            if new_tree == tree:
+                return None
+            done = commit(run.shadow, new_tree, tip, f"{wanted.subject}\n")
+            try:
+                advance(
+                    run.shadow,
+                    run.journal,
+                    branch=run.branch,
+                    old=tip,
+                    new=done,
+                    why=why,
+                    on_disk=wanted.on_disk,
+                )
+            except BranchMoved:
+                continue
+            gates.inherit(run, run.settings.gates, tree, new_tree)
+            return done
     raise BranchMoved("the branch keeps moving")
 
 

@@ -14,6 +14,7 @@ import msgspec
 from . import verdicts
 from .evidence.before import before, holds
 from .gate_run import run_gate
+from .gate_slots import gate_slot
 from .outcome import Ended, Kind, Outcome
 from .report.printable import printable
 from .run import Run
@@ -66,6 +67,22 @@ def check(
     kept = [verdict for verdict in known if verdict and not verdict.inherited]
     if known and len(kept) == len(gates) and all(map(partial(holds, run, base=base), gates, kept, keys)):
         return kept
+    with gate_slot(run, logs.name):
+        return _repeated(run, gates, tree, head, base, logs, stem, keys, second_chance=second_chance)
+
+
+def _repeated(
+    run: Run,
+    gates: Sequence[GateSettings],
+    tree: str,
+    head: str,
+    base: str | None,
+    logs: Path,
+    stem: str,
+    keys: Sequence[str],
+    *,
+    second_chance: bool,
+) -> list[Verdict]:
     series = partial(_in_order, run, gates, tree, head, base, logs)
     given = series(stem, "")
     first: dict[int, Verdict] = {}
@@ -144,7 +161,8 @@ def green_base(run: Run, gates: Sequence[GateSettings], tree: str, head: str) ->
     if all(verdicts.recall(run, verdicts.key(run, gate, tree)) for gate in gates):
         verdicts.note_branch(run, gates, tree)
         return None
-    given = check(run, gates, tree, head, run.queue.logs, "base")
+    stem = f"base-{run.worker}" if run.worker else "base"
+    given = check(run, gates, tree, head, run.queue.logs, stem)
     verdicts.note_times(run, [(gate, v.seconds) for gate, v in zip(gates, given, strict=False)])
     red = next((verdict for verdict in given if not verdict.passed), None)
     if red is None:

@@ -85,10 +85,10 @@ def not_up(reason: str, evidence: str, log: str) -> Outcome:
     return Outcome(Kind.BASE_RED, reason, evidence=evidence, advice=ADVICE, gate="up", log=log)
 
 
-def settle(run: Run) -> list[str]:
-    """Run `down` for what runs that were killed have left up; a line for each."""
+def settle(run: Run, dead: str) -> list[str]:
+    """Run `down` for what the process `dead`, which was killed, has left up; a line for each."""
     told = []
-    for left in list(run.journal.history.services.values()):
+    for left in [left for left in run.journal.history.services.values() if left.owner == dead]:
         here = place(run.shadow, "services", left.worker)
         variables = {**_variables(run, here), **left.variables}
         log = run.queue.logs / f"start.{left.role}-{left.worker}.down.log"

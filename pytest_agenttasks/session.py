@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from . import guard, landing
-from .agents.contract import AgentResult, AgentWorkspace, Execute, Progress, Prompt
+from .agents.contract import STARTING, AgentResult, AgentWorkspace, Execute, Prompt
 from .agents.ending import held_to_limits
 from .agents.registry import unknown
 from .attempt_record import Attempt, failure_before_requeue, logs_of
@@ -94,7 +94,7 @@ def hold_session(
         progress=lambda progress: run.progress(this.task.name, progress),
         guard=rules_file,
     )
-    run.progress(this.task.name, Progress(step="starting"))
+    run.progress(this.task.name, STARTING)
     this.begun = True
     try:
         result = run.extensions.run_agent(this.task, workspace, prompt)

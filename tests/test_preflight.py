@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -13,10 +12,11 @@ import pytest
 
 from pytest_agenttasks.journal import ProgramStarted
 from pytest_agenttasks.outcome import SetupError
-from pytest_agenttasks.preflight import check, run_lock
+from pytest_agenttasks.preflight import check
 from pytest_agenttasks.processes.supervisor import process_start_time
 from pytest_agenttasks.queue import open_queue
 from pytest_agenttasks.run import Run
+from pytest_agenttasks.runs import going_on, run_lock
 from pytest_agenttasks.trees.repository import discover
 from tests.opened import attempt_task, fingerprint, opened
 from tests.queue_runs import Project
@@ -146,7 +146,7 @@ def test_another_process_of_that_number_is_left_alone(repository: UserRepository
 HOLD = """
 import sys
 from pathlib import Path
-from pytest_agenttasks.preflight import run_lock
+from pytest_agenttasks.runs import run_lock
 from pytest_agenttasks.queue import open_queue
 from pytest_agenttasks.trees.repository import discover
 top = Path(sys.argv[1])
@@ -180,8 +180,8 @@ def test_a_second_run_is_refused_and_told_of_the_first_until_that_is_gone(projec
         holder.communicate()
     found = discover(project.path)
     with run_lock(found, open_queue(found, project.path / "tasks/pending")):
-        assert json.loads((found.home / "run.json").read_text())["pid"] == os.getpid()
-    assert not (found.home / "run.json").exists()
+        assert [known["pid"] for known in going_on(found)] == [os.getpid()]
+    assert going_on(found) == []
 
 
 def test_a_run_in_another_worktree_of_the_repository_is_refused_too(
@@ -193,6 +193,33 @@ def test_a_run_in_another_worktree_of_the_repository_is_refused_too(
         queue = open_queue(second, second.top / "tasks/pending")
         with pytest.raises(SetupError, match="another run is using"), run_lock(second, queue):
             pass
+
+
+def test_runs_on_two_queues_of_a_checkout_go_on_beside_each_other(repository: UserRepository) -> None:
+    found = discover(repository.path)
+    repository.write("other/pending/.gitkeep", "")
+    queues = [open_queue(found, repository.path / folder) for folder in ("tasks/pending", "other/pending")]
+    with run_lock(found, queues[0]), run_lock(found, queues[1]):
+        assert {known["queue"] for known in going_on(found)} == {str(queue.pending) for queue in queues}
+        for queue in queues:
+            with pytest.raises(SetupError, match="another run is using"), run_lock(found, queue):
+                pass
+    assert going_on(found) == []
+
+
+def test_a_second_process_with_other_settings_is_refused_while_one_is_there(
+    repository: UserRepository,
+) -> None:
+    with opened(repository, gates=GATES):
+        with (
+            pytest.raises(SetupError, match="was started with other settings"),
+            opened(repository, gates=GATES, workspace={"copy": ["node_modules"]}),
+        ):
+            pass
+        with opened(repository, gates=GATES) as second:
+            assert second.worker == 1
+    with opened(repository, gates=GATES, workspace={"copy": ["node_modules"]}) as alone:
+        assert alone.worker == 0
 
 
 def test_two_worktrees_take_turns(repository: UserRepository, tmp_path: Path) -> None:

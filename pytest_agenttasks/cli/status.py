@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from .. import canary
+from .. import canary, pause
 from ..journal import History, Journal
 from ..queue import Queue, names
 from ..report.printable import one_line, printable
+from ..runs import going_on
 from ..trees.repository import Repository, is_ancestor
 from .place import open_place
 
@@ -55,7 +55,7 @@ def gather(repository: Repository, queue: Queue, history: History) -> dict[str, 
     return {
         "queue": str(queue.pending),
         "branch": (repository.branch() or "detached HEAD").removeprefix("refs/heads/"),
-        "running": _running(repository),
+        "running": _running(repository, queue),
         "pending": [name for name in pending if name not in held and name not in waiting],
         "verified_not_landed": waiting,
         "held": held,
@@ -66,24 +66,25 @@ def gather(repository: Repository, queue: Queue, history: History) -> dict[str, 
             name for name in landed if (asked := history.guarded.get(name)) and asked.guarded == "no"
         ],
         "canary": _canary(repository),
+        "pause": _pause(repository),
         "sessions": history.sessions,
         "spent_usd": round(history.spent_usd, 4),
     }
 
 
-def _running(repository: Repository) -> dict[str, Any] | None:
-    """The run that holds the lock now, None when there is none."""
-    lock = FileLock(repository.home / "run.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        try:
-            known: dict[str, Any] = json.loads((repository.home / "run.json").read_text())
-        except (OSError, ValueError):
-            known = {}
-        return known
-    lock.release()
-    return None
+def _running(repository: Repository, queue: Queue) -> dict[str, Any] | None:
+    """The run of this queue that goes on now, else one of another queue; None when there is none."""
+    runs = going_on(repository)
+    own = [known for known in runs if known.get("queue") == str(queue.pending)]
+    return next(iter([*own, *runs]), None)
+
+
+def _pause(repository: Repository) -> dict[str, Any] | None:
+    """What every session waits for now; `until` is epoch seconds."""
+    known = pause.known(repository)
+    if known is None or known.until <= time.time():
+        return None
+    return {"kind": known.kind.value, "why": known.why, "task": known.task, "until": known.until}
 
 
 def _canary(repository: Repository) -> dict[str, str] | None:
@@ -97,6 +98,9 @@ def _text(found: dict[str, Any]) -> str:
     lines = [f"{found['queue']} on branch {printable(found['branch'])}"]
     if running is not None:
         lines.append(f"  a run is going on (process {running.get('pid', 'unknown')})")
+    if found["pause"] is not None:
+        at = time.strftime("%Y-%m-%d %H:%M", time.localtime(found["pause"]["until"]))
+        lines.append(f"  no session begins before {at}: {one_line(found['pause']['why'], 120)}")
     lines.append(
         f"  {len(found['pending'])} pending, {len(found['done'])} done, {len(found['failed'])} failed, "
         f"{len(found['held'])} held; {found['sessions']} sessions, ${found['spent_usd']:.2f}"

@@ -21,11 +21,12 @@ from .. import canary
 from ..agents.registry import built_in_agents
 from ..outcome import SetupError
 from ..plan import order
-from ..preflight import check, run_lock
+from ..preflight import check
 from ..queue import ensure_folders
 from ..report.printable import printable
 from ..retry import Again, Stop
 from ..run import Run, open_run
+from ..runs import run_lock
 from . import limits
 from .collection import TaskFailed, TaskItem, folder
 from .extensions import BUILT_IN, HookExtensions

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ..processes.environment import Environment, scrub
 from .ahead import Prepared
@@ -117,14 +117,16 @@ def environment(
 
 @cache
 def _port_base(repository: str, role: Role, worker: int) -> int:
-    """The first of a block of free ports, the same at each run where that is possible."""
+    """The first of a block of free ports, the same at each run where that is possible; no two places share one."""
     blocks = 30000 // PORTS
-    first = zlib.crc32(f"{repository}/{role}/{worker}".encode()) % blocks
+    roles = get_args(Role)
+    first = zlib.crc32(repository.encode()) + worker * len(roles) + roles.index(role)
     for step in range(blocks):
-        base = 20000 + (first + step) % blocks * PORTS
+        # A prime beyond the places that usually are: nobody takes what is another's.
+        base = 20000 + (first + step * 211) % blocks * PORTS
         if all(_free(port) for port in range(base, base + PORTS)):
             return base
-    return 20000 + first * PORTS
+    return 20000 + first % blocks * PORTS
 
 
 def _free(port: int) -> bool:

@@ -79,7 +79,7 @@ def take_back(where: Place) -> None:
     for folder in (where.root.parent, where.root, where.path):
         if folder.is_symlink() or not folder.is_dir():
             folder.unlink(missing_ok=True)
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)  # the upper one may be another process's work, just now
     if mounted := mounts_below(where.root):
         raise SetupError(
             f"{mounted[0]}: something is mounted in a workspace, and cleaning it would delete what is shown there; "
