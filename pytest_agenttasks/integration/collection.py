@@ -14,6 +14,7 @@ from ..outcome import Kind, Outcome
 from ..report.printable import one_line, printable
 from ..report.summary import explain
 from ..tasks.task import Task
+from .names import node_name
 
 if TYPE_CHECKING:
     from .session import QueueSession
@@ -57,7 +58,7 @@ class QueueDirectory(pytest.Directory):
     queue_session: QueueSession
 
     def collect(self) -> Iterable[pytest.Collector]:
-        for task in self.queue_session.tasks():
+        for task in self.queue_session.plan.selected:
             name = node_name(task.path.name)
             node = TaskFile.from_parent(self, name=name, path=task.path, nodeid=f"{self.nodeid}/{name}")
             node.queue_session, node.task = self.queue_session, task
@@ -70,7 +71,7 @@ def folder(session: QueueSession, path: Path, parent: pytest.Collector) -> Folde
     if path != session.queue.pending:
         node = FolderAbove.from_parent(parent, path=path)
     else:
-        node = QueueDirectory.from_parent(parent, path=path, nodeid=session.node_id)
+        node = QueueDirectory.from_parent(parent, path=path, nodeid=session.plan.folder)
     node.queue_session = session
     return node
 
@@ -119,11 +120,6 @@ class TaskItem(pytest.Item):
             max(self.task.title_line - 1, 0),
             node_name(self.task.name),
         )
-
-
-def node_name(name: str) -> str:
-    """`name` on one line, fit for terminals and XML; a name that a task may have stays as it is."""
-    return printable(name).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def skip(kind: Kind, reason: str) -> None:
