@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from . import acceptance, canary, gates, retry, review_gate
 from .agents.contract import Progress
@@ -17,16 +18,18 @@ from .meanwhile import refuse_edited, refuse_moved, text_id
 from .memory.agent_changes import AgentMemory
 from .outcome import Ended, Kind, Outcome, SetupError
 from .processes.supervisor import SupervisorLost
+from .recovery import clear_place
 from .run import Run
 from .session import gates_of, hold_session, store, write_prompt
 from .settings.records import GateSettings
 from .tasks.scope import judge
 from .tasks.task import Task
 from .trees.changes import Change
-from .trees.checkout import ready
+from .trees.checkout import make_ahead, ready, sweep_ahead
 from .trees.dependencies import SetupFailed
 from .trees.shadow import commit, compose, conflicts, diff
 from .trees.workspace import Place
+from .turn import LOST_RACES, turn
 from .verified import move_branch, taken_up, write_passed
 
 LANDING_TRIES = 5
@@ -38,6 +41,8 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
     Always returns with an outcome, a defect of the runner included (INTERNAL), but for KeyboardInterrupt (what
     the agent did is kept) and SetupError (nothing further can run).
     """
+    run.journal.refresh()
+    clear_place(run)
     this = Attempt(task, run.journal.history.attempts.get(task.name, 0) + 1)
     begun = time.monotonic()
     try:
@@ -91,6 +96,7 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
     prompt = write_prompt(run, this, failures, base, start)
     try:
         this.agent = hold_session(run, this, where, base, prompt, timeout)
+        sweep_ahead(run, "gate")
     finally:
         shot = store(run, this, where, base.tree)
     if this.agent.failure is not None:
@@ -141,39 +147,50 @@ def _land(
     run: Run, this: Attempt, base_tree: str, changes: Sequence[Change], memory: AgentMemory | None
 ) -> Outcome:
     """Compose on the tip, gate exactly that tree, and move the branch to it; again when the branch has moved."""
-    task = this.task
-    for _ in range(LANDING_TRIES):
-        refuse_edited(run, task)
-        tip = base_of(run)
-        refuse_moved(run, task, base_tree, tip, changes)
-        candidate = compose(run.shadow, tip.tree, [*changes, *task_move(run, tip.tree, task, "done")])
-        wanted = gates_of(run, task)
-        asked = review_gate.reviews(wanted)
-        names = [gate.name for gate in (*gates.shell(wanted), *asked)]
-        done = commit(run.shadow, candidate, tip.commit, commit_message(run, this, names))
-        run.progress(task.name, Progress(step="gates"))
-        this.verdicts = gates.check(
-            run, wanted, candidate, done, logs_of(run, task), this.stem, base=tip.tree
-        )
-        this.note_gates()
-        if not this.verdicts[-1].passed:
-            red = this.verdicts[-1]
-            outcome = gates.refuse_red(run, wanted, red, tip.commit, logs_of(run, task), this.stem)
-            if outcome.kind is Kind.GATE and red.compared not in ("", tip.tree):
-                continue  # held against an older tree of the branch; the tests of this tip are known now
-            raise Ended(outcome)
-        logs = logs_of(run, task)
-        this.verdicts += acceptance.check(run, task, candidate, done, logs, this.stem, tip.tree)
-        passed = write_passed(run, this, tip, done, memory)
-        if asked:
-            _review(run, this, asked, review_gate.Submission(candidate, tip.tree, changes, memory))
-            done = commit(
-                run.shadow, candidate, tip.commit, commit_message(run, this, names)
-            )  # now with its cost
-            passed = write_passed(run, this, tip, done, memory)
-        if move_branch(run, task, passed):
-            return _landed(run, task, passed)
+    with ExitStack() as turns:
+        for race in range(LANDING_TRIES):
+            if race == LOST_RACES:
+                turns.enter_context(turn(run, this.task.name))
+            passed = _land_on_tip(run, this, base_tree, changes, memory)
+            if passed is not None:
+                return _landed(run, this.task, passed)
     raise Ended(Outcome(Kind.MOVED, f"the branch moved {LANDING_TRIES} times while the gates ran"))
+
+
+def _land_on_tip(
+    run: Run, this: Attempt, base_tree: str, changes: Sequence[Change], memory: AgentMemory | None
+) -> Passed | None:
+    """One go at landing; None where the branch has moved meanwhile."""
+    task = this.task
+    refuse_edited(run, task)
+    tip = base_of(run)
+    refuse_moved(run, task, base_tree, tip, changes)
+    candidate = compose(run.shadow, tip.tree, [*changes, *task_move(run, tip.tree, task, "done")])
+    wanted = gates_of(run, task)
+    asked = review_gate.reviews(wanted)
+    names = [gate.name for gate in (*gates.shell(wanted), *asked)]
+    done = commit(run.shadow, candidate, tip.commit, commit_message(run, this, names))
+    run.progress(task.name, Progress(step="gates"))
+    this.verdicts = gates.check(run, wanted, candidate, done, logs_of(run, task), this.stem, base=tip.tree)
+    this.note_gates()
+    if not this.verdicts[-1].passed:
+        red = this.verdicts[-1]
+        outcome = gates.refuse_red(run, wanted, red, tip.commit, logs_of(run, task), this.stem)
+        if outcome.kind is Kind.GATE and red.compared not in ("", tip.tree):
+            return None  # held against an older tree of the branch; the tests of this tip are known now
+        raise Ended(outcome)
+    logs = logs_of(run, task)
+    this.verdicts += acceptance.check(run, task, candidate, done, logs, this.stem, tip.tree)
+    passed = write_passed(run, this, tip, done, memory)
+    if asked:
+        _review(run, this, asked, review_gate.Submission(candidate, tip.tree, changes, memory))
+        done = commit(
+            run.shadow, candidate, tip.commit, commit_message(run, this, names)
+        )  # now with its cost
+        passed = write_passed(run, this, tip, done, memory)
+    make_ahead(run, "agent", run.tree_of(passed.new), passed.new)
+    with turn(run, task.name):
+        return passed if move_branch(run, task, passed) else None
 
 
 def _review(

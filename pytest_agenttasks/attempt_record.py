@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ class Attempt:
     guarded: str | None = None
     reviews: list[AgentResult] = field(default_factory=list)
     """The sessions of its review gates, in order."""
+    difference: Future[Any] | None = None
+    """What writes its `.diff`, while the attempt goes on."""
 
     @property
     def cost_usd(self) -> float | None:
@@ -151,6 +154,8 @@ def session_id(run: Run, this: Attempt) -> str | None:
 
 def record(run: Run, this: Attempt, outcome: Outcome) -> None:
     """The attempt's end, in the journal, the event log and its folder."""
+    if this.difference is not None:
+        this.difference.result()
     agent = this.agent or AgentResult()
     cost, session = total_cost(run, this), session_id(run, this)
     earlier = earlier_parts(run, this)

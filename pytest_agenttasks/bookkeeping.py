@@ -17,6 +17,7 @@ from .landing import BranchMoved, InTheWay, advance
 from .memory.agent_changes import AgentMemory, merge_additions
 from .memory.text import Completed, record_completed, update_queue
 from .outcome import SetupError
+from .owner import lives
 from .queue import changed_files, free_name, move_untracked, names, write_new
 from .report.printable import one_line
 from .run import Run
@@ -27,6 +28,7 @@ from .trees.loose_objects import blob_id
 from .trees.objects import entries
 from .trees.repository import is_ancestor
 from .trees.shadow import addition, commit, compose, removal, write_blob
+from .turn import turn
 
 if TYPE_CHECKING:
     from .attempt_record import Attempt
@@ -152,9 +154,14 @@ def settle(run: Run, passed: Passed, text: bytes | None) -> None:
 
 
 def settle_all(run: Run) -> list[str]:
-    """Results that are on the branch although a crash kept that from being written down; a line for each."""
+    """Results that are on the branch although a crash kept that from being written down; a line for each.
+
+    Those of a process that lives are its own to write down.
+    """
     lines = []
     for passed in list(run.journal.history.passed.values()):
+        if passed.owner != run.owner and lives(passed.owner):
+            continue
         if is_ancestor(run.repository, passed.new, "HEAD"):
             settle(run, passed, None)
             lines.append(f"{passed.task} had landed as {passed.commit[:10]} when the last run ended")
@@ -203,9 +210,16 @@ def _keep_books(run: Run, why: str, draft: Callable[[str], Draft | None]) -> str
             return None
         done = commit(run.shadow, new_tree, tip, f"{wanted.subject}\n")
         try:
-            advance(
-                run.shadow, run.journal, branch=run.branch, old=tip, new=done, why=why, on_disk=wanted.on_disk
-            )
+            with turn(run, ""):
+                advance(
+                    run.shadow,
+                    run.journal,
+                    branch=run.branch,
+                    old=tip,
+                    new=done,
+                    why=why,
+                    on_disk=wanted.on_disk,
+                )
         except BranchMoved:
             continue
         gates.inherit(run, run.settings.gates, tree, new_tree)

@@ -140,7 +140,8 @@ def green_base(run: Run, gates: Sequence[GateSettings], tree: str, head: str) ->
     if all(verdicts.recall(run, verdicts.key(run, gate, tree)) for gate in gates):
         verdicts.note_branch(run, gates, tree)
         return None
-    given = check(run, gates, tree, head, run.queue.logs, "base")
+    stem = f"base-{run.worker}" if run.worker else "base"
+    given = check(run, gates, tree, head, run.queue.logs, stem)
     verdicts.note_times(run, [(gate, v.seconds) for gate, v in zip(gates, given, strict=False)])
     red = next((verdict for verdict in given if not verdict.passed), None)
     if red is None:

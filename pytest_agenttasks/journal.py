@@ -1,13 +1,14 @@
 """What happened, in order, on disk before the next step is taken: one JSON line a record, fsynced.
 
-Recovery and every count (attempts used up, what has landed) are read from here, never guessed from commits.
+Recovery and every count (attempts used up, what has landed) are read from here, never guessed from commits. All runner
+processes on one repository append to the same file, and each reads on in what the others have written.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from .report.printable import encodable
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="record"):
-    """`at` is epoch seconds."""
+    """`at` is epoch seconds; `owner` the process that wrote it (`owner.this_process`), "" in journals from before."""
 
     at: float = msgspec.field(default_factory=time.time)
+    owner: str = ""
 
 
 class RunStarted(Record, frozen=True, tag="run-started"):
@@ -130,6 +132,12 @@ class Released(Record, frozen=True, tag="released"):
     task: str
 
 
+class Recovered(Record, frozen=True, tag="recovered"):
+    """What the dead process `of` had left is ended, stored and written down: nothing more is to be done for it."""
+
+    of: str
+
+
 AnyRecord = (
     RunStarted
     | AttemptStarted
@@ -145,12 +153,13 @@ AnyRecord = (
     | AttemptEnded
     | Failed
     | Released
+    | Recovered
 )
 
 
 @dataclass
 class History:
-    """What the records add up to."""
+    """What the records add up to. What is open at a time is kept by the process whose it is."""
 
     attempts: dict[str, int] = field(default_factory=dict)
     charged: dict[str, int] = field(default_factory=dict)
@@ -161,25 +170,26 @@ class History:
     guarded: dict[str, CanaryAsked] = field(default_factory=dict)
     sessions: int = 0
     forward: Forward | None = None
-    running: AttemptStarted | None = None
-    interrupted: AttemptStarted | None = None
-    """The attempt that had begun a session when its runner was killed; whether it is stored, its ref says."""
-    programs: list[ProgramStarted] = field(default_factory=list)
+    running: dict[str, AttemptStarted] = field(default_factory=dict)
+    interrupted: dict[str, AttemptStarted] = field(default_factory=dict)
+    """The attempts that have begun a session; of a process that is dead, whether it is stored, its ref says."""
+    programs: dict[str, list[ProgramStarted]] = field(default_factory=dict)
     spent_usd: float = 0.0
 
     def add(self, record: AnyRecord) -> None:
         match record:
             case RunStarted():
-                self.programs.clear()
+                self.programs.pop(record.owner, None)
             case AttemptStarted(task=task):
                 self.attempts[task] = max(self.attempts.get(task, 0), record.attempt)
                 self.starts[task] = record
-                self.running = record
+                self.running[record.owner] = record
             case CanaryAsked(task=task):
                 self.guarded[task] = record
             case ProgramStarted():
-                self.programs.append(record)
-                self.interrupted = self.running
+                self.programs.setdefault(record.owner, []).append(record)
+                if record.owner in self.running:
+                    self.interrupted[record.owner] = self.running[record.owner]
             case Passed(task=task):
                 self.passed[task] = record
             case Abandoned(task=task):
@@ -193,7 +203,7 @@ class History:
                 self.landed[task] = record
                 self.charged.pop(task, None)
             case AttemptEnded(task=task):
-                self.running = self.interrupted = None
+                self._close(task, record.attempt)
                 self.ended.setdefault(task, []).append(record)
                 self.spent_usd += record.cost_usd or 0.0
                 if record.kind.charged:
@@ -205,6 +215,19 @@ class History:
                 self.landed.pop(task, None)
             case AttemptStored():
                 self.sessions += 1
+            case Recovered(of=owner):
+                for opened in (self.running, self.interrupted, self.programs):
+                    opened.pop(owner, None)
+
+    def _close(self, task: str, attempt: int) -> None:
+        """An attempt is over, whoever wrote that down."""
+        for opened in (self.running, self.interrupted):
+            for owner in [o for o, begun in opened.items() if (begun.task, begun.attempt) == (task, attempt)]:
+                del opened[owner]
+
+    def owners(self) -> set[str]:
+        """The processes that have left something open, living or dead."""
+        return {*self.running, *self.interrupted, *self.programs}
 
     def add_stored(self, highest: Mapping[str, int]) -> None:
         """Attempts that are stored count even where the records are lost: their numbers are taken."""
@@ -213,34 +236,94 @@ class History:
 
 
 class Journal:
-    """The append-only file, and the history read from it."""
+    """The append-only file, and the history read from it. `owner` is who writes here."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, owner: str = "") -> None:
         self.file = file
+        self.owner = owner
         self.history = History()
-        for record in _read(file):
-            self.history.add(record)
+        self._read_to = 0
+        self._lines = 0
+        _end_torn_line(file)
+        self.refresh()
 
     def write(self, record: AnyRecord) -> None:
         """Append one record and have it on disk before returning. Raises OSError when it cannot be.
 
-        A kill loses none. A power failure may lose a last one of those that recovery finds out again.
+        The history then holds it, and before it whatever others have appended meanwhile. A kill loses none. A power
+        failure may lose a last one of those that recovery finds out again.
         """
-        line = _encoded(record) + b"\n"
+        if self.owner:
+            record = msgspec.structs.replace(record, owner=self.owner)
+        line = _encoded(record)
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if os.write(descriptor, line) != len(line):
+            # A single write: lines of several processes never mix.
+            data = b"\n" * _torn(descriptor) + line + b"\n"
+            if os.write(descriptor, data) != len(data):
                 raise OSError(f"{self.file}: a record could not be written whole")
             if not isinstance(record, _FLUSHED_BY_THE_NEXT):
                 os.fdatasync(descriptor) if hasattr(os, "fdatasync") else os.fsync(descriptor)
+            self._catch_up(descriptor, line, record)
         finally:
             os.close(descriptor)
-        self.history.add(record)
+
+    def refresh(self) -> None:
+        """Read what other processes have appended. To be called before anything is decided by the history.
+
+        Raises SetupError for a record of another version.
+        """
+        try:
+            if self.file.stat().st_size == self._read_to:
+                return
+            descriptor = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            self._catch_up(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _catch_up(self, descriptor: int, own: bytes = b"", written: AnyRecord | None = None) -> None:
+        """Read whole lines on from the last that was read: a torn one may be another process's that is being written.
+
+        `written` is the record that the line `own` was made of; not all texts come back as they were.
+        """
+        size = os.fstat(descriptor).st_size
+        if size < self._read_to:  # moved away, to begin anew
+            self._read_to = self._lines = 0
+        data = b""
+        while len(data) < size - self._read_to:
+            more = os.pread(descriptor, size - self._read_to - len(data), self._read_to + len(data))
+            if not more:
+                break
+            data += more
+        for line in data.split(b"\n")[:-1]:
+            record = written if written is not None and line == own else self._decoded(line)
+            self._lines += 1
+            self._read_to += len(line) + 1
+            if record is not None:
+                self.history.add(record)
+
+    def _decoded(self, line: bytes) -> AnyRecord | None:
+        if not line.strip(b"\0"):
+            return None
+        try:
+            record: AnyRecord = _DECODER.decode(line)
+            return record
+        except msgspec.MsgspecError as error:
+            if not _whole(line):
+                return None
+            raise SetupError(
+                f"{self.file}, line {self._lines + 1}: not a record of this version ({error}); move the file away to begin "
+                "anew, after checking that no landing was under way (`git log`)"
+            ) from None
 
 
-_FLUSHED_BY_THE_NEXT = (ProgramStarted, Forwarded, Landed)
-"""No process outlives a power failure; a forward that is whole, and a result on the branch, are seen as what they are."""
+_FLUSHED_BY_THE_NEXT = (ProgramStarted, Forwarded, Landed, Recovered)
+"""No process outlives a power failure; a forward that is whole, a result on the branch, and an attempt that is stored
+are seen as what they are."""
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(AnyRecord)
@@ -255,29 +338,23 @@ def _encoded(record: AnyRecord) -> bytes:
         return _ENCODER.encode(shown)
 
 
-def _read(file: Path) -> Iterable[AnyRecord]:
-    try:
-        data = file.read_bytes()
-    except FileNotFoundError:
+def _end_torn_line(file: Path) -> None:
+    """A crash in the middle of a write: whatever is there, the next record needs a line of its own.
+
+    A living process may be writing that line just now; then this waits for its end, and adds an empty one.
+    """
+    if not file.exists():
         return
-    lines = data.split(b"\n")
-    if lines.pop():
-        # A crash in the middle of a write: whatever is there, the next record needs a line of its own.
+    with file.open("rb") as stream:
+        torn = _torn(stream.fileno())
+    if torn:
         with file.open("ab") as stream:
             stream.write(b"\n")
-        lines = (data + b"\n").split(b"\n")[:-1]
-    for number, line in enumerate(lines, 1):
-        if not line.strip(b"\0"):
-            continue
-        try:
-            yield _DECODER.decode(line)
-        except msgspec.MsgspecError as error:
-            if not _whole(line):
-                continue
-            raise SetupError(
-                f"{file}, line {number}: not a record of this version ({error}); move the file away to begin anew, after "
-                "checking that no landing was under way (`git log`)"
-            ) from None
+
+
+def _torn(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) not in (b"\n", b"")
 
 
 def _whole(line: bytes) -> bool:

@@ -7,6 +7,7 @@ The user's files are only ever replaced where they equal the old commit.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from psutil import pid_exists
 
 from .journal import Forward, Forwarded, Journal, Withdrawn
 from .trees.git import GitError
@@ -56,6 +58,8 @@ def advance(
     token = uuid.uuid4().hex
     copy = _copy_name(repository)
     with FileLock(repository.home / "landing.lock"), uninterrupted():
+        journal.refresh()
+        _mend(shadow, journal)  # what a process that was killed has left: nobody else is here
         # Before the lock: a kill must never leave one that the next start does not know as ours.
         journal.write(Forward(old=old, new=new, branch=branch, lock=token))
         try:
@@ -121,38 +125,50 @@ def recover(shadow: Shadow, journal: Journal) -> str | None:
     Raises SetupError naming the paths that are neither old, new, absent nor a part of new, and InTheWay when
     another process holds the index lock.
     """
-    record = journal.history.forward
     repository = shadow.repository
     with FileLock(repository.home / "landing.lock"), uninterrupted():
+        journal.refresh()
         for left in repository.git_dir.glob("index.agenttasks-*"):
-            left.unlink()
-        if record is None:
-            return None
-        _unlock(repository, record.lock)
-        tip = _tip_of(repository, record.branch)
-        if tip == record.old:
-            journal.write(Withdrawn(new=record.new))
-            return (
-                f"a landing had not begun when the last run ended; {_short(record.branch)} is at {tip[:10]}"
-            )
-        if tip != record.new or repository.branch() != record.branch:
-            journal.write(Forwarded(new=record.new))
-            return (
-                f"the last run ended in the middle of a landing and {_short(record.branch)} has moved since; nothing was "
-                "repaired: compare `git status` with what you expect"
-            )
-        copy = _copy_name(repository)
-        # With the token that is journaled already, for a kill in here.
-        _lock_index(repository, record.lock)
-        try:
-            _copy_index(repository, copy)
-            repair(shadow, copy, record.new, diff(shadow, record.old, record.new))
-            copy.replace(repository.git_dir / "index")
-        finally:
-            copy.unlink(missing_ok=True)
-            _unlock(repository, record.lock)
+            if not _in_use(left.name):
+                left.unlink()
+        return _mend(shadow, journal)
+
+
+def _in_use(name: str) -> bool:
+    """Whether a living process works with this copy of the index: only those for the queue exist outside a landing."""
+    found = re.match(r"index\.agenttasks-queue-(\d+)", name)
+    return found is not None and int(found[1]) != os.getpid() and pid_exists(int(found[1]))
+
+
+def _mend(shadow: Shadow, journal: Journal) -> str | None:
+    """`recover`, under the landing lock: whoever had begun the forward is dead, or has given it up."""
+    record = journal.history.forward
+    repository = shadow.repository
+    if record is None:
+        return None
+    _unlock(repository, record.lock)
+    tip = _tip_of(repository, record.branch)
+    if tip == record.old:
+        journal.write(Withdrawn(new=record.new))
+        return f"a landing had not begun when the last run ended; {_short(record.branch)} is at {tip[:10]}"
+    if tip != record.new or repository.branch() != record.branch:
         journal.write(Forwarded(new=record.new))
-        return f"finished the landing of {record.new[:10]} that the last run was in the middle of"
+        return (
+            f"the last run ended in the middle of a landing and {_short(record.branch)} has moved since; nothing was "
+            "repaired: compare `git status` with what you expect"
+        )
+    copy = _copy_name(repository)
+    # With the token that is journaled already, for a kill in here.
+    _lock_index(repository, record.lock)
+    try:
+        _copy_index(repository, copy)
+        repair(shadow, copy, record.new, diff(shadow, record.old, record.new))
+        copy.replace(repository.git_dir / "index")
+    finally:
+        copy.unlink(missing_ok=True)
+        _unlock(repository, record.lock)
+    journal.write(Forwarded(new=record.new))
+    return f"finished the landing of {record.new[:10]} that the last run was in the middle of"
 
 
 def _tip_of(repository: Repository, branch: str) -> str:

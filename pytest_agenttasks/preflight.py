@@ -2,90 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import get_args
+from collections.abc import Callable
 
-from filelock import FileLock, Timeout
-
-from . import gates, landing, review_session
+from . import gates, review_session
 from .agents.registry import preflight as agent_preflight
 from .agents.registry import unknown
 from .base import memory_of, rules_of
-from .bookkeeping import commit_queue, settle_all
+from .bookkeeping import commit_queue
 from .journal import RunStarted
 from .outcome import SetupError
 from .processes import sandbox
-from .processes.orphans import end_orphans
-from .queue import Queue, ensure_folders
-from .retrieval import store_unstored
+from .queue import ensure_folders
+from .recovery import recover_all
 from .run import Run, agent_environment, agent_files, named
 from .trees import recipe_checks
 from .trees.checkout import environment
 from .trees.git import GitError
-from .trees.repository import Repository
 from .trees.repository_checks import refuse_dirty, refuse_unusable
-from .trees.workspace import Role, place, state_folder
+from .trees.workspace import place, state_folder
 
 LOW_DISK = 200 * 1024 * 1024
 """Bytes that must be free where workspaces and attempts are kept."""
 
 
-@contextmanager
-def run_lock(repository: Repository, queue: Queue) -> Iterator[None]:
-    """Held while a run goes on; raises SetupError naming the process that holds it already."""
-    file = repository.home / "run.lock"
-    owner = repository.home / "run.json"
-    lock = FileLock(file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise SetupError(
-            f"{repository.top}: another run is using this repository ({_describe(owner)}); wait for it, or stop it with "
-            "Ctrl-C in its terminal"
-        ) from None
-    try:
-        owner.write_text(
-            json.dumps({"pid": os.getpid(), "queue": str(queue.pending), "started": time.time()})
-        )
-        yield
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
-
-
-def _describe(owner: Path) -> str:
-    try:
-        known = json.loads(owner.read_text())
-        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(known["started"]))
-        return f"process {known['pid']}, queue {known['queue']}, since {since}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "its process is not known"
-
-
 @named("the run cannot start")
 def check(run: Run, say: Callable[[str], None]) -> None:
     """Make sure that a run can start, after mending what a crashed one left. Raises SetupError."""
-    for program in run.journal.history.programs:
-        if end_orphans(program.pid, program.started):
-            say(f"ended process {program.pid}, left over from a run that was killed")
-    for role in get_args(Role):
-        run.programs.end_left(place(run.shadow, role, run.worker))
-    if line := store_unstored(run):
-        say(line)
-    try:
-        line = landing.recover(run.shadow, run.journal)
-    except landing.InTheWay as error:
-        raise SetupError(
-            f"{run.repository.top}: a landing of the last run cannot be finished: {error}"
-        ) from error
-    for told in [*filter(None, [line]), *settle_all(run)]:
-        say(told)
+    recover_all(run, say)
     refuse_unusable(run.repository)
     refuse_dirty(run.repository, run.queue.relative if run.queue.tracked else None)
     _refuse_full_disk(run)
@@ -144,6 +89,7 @@ def _refuse_full_disk(run: Run) -> None:
 
 def landed_commit(run: Run, name: str) -> str | None:
     """The commit that landed this task and is still part of the branch, None when there is none."""
+    run.journal.refresh()
     landed = run.journal.history.landed.get(name)
     if landed is None:
         return None

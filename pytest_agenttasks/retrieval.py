@@ -1,10 +1,11 @@
-"""An attempt whose runner was killed while the agent worked: what it left is stored by the next start, before anything
-else touches its workspace."""
+"""An attempt whose runner was killed while the agent worked: what it left is stored before anything else touches its
+workspace."""
 
 from __future__ import annotations
 
 from .attempt_record import Attempt, record
 from .outcome import Kind, Outcome
+from .owner import slot_of
 from .run import Run
 from .session import store
 from .tasks.task import Task, read
@@ -13,12 +14,12 @@ from .trees.shadow import kept
 from .trees.workspace import place
 
 
-def store_unstored(run: Run) -> str | None:
-    """Store what a killed run's last session left; returns a line for the user, None when there is nothing to store."""
-    started = run.journal.history.interrupted
+def store_interrupted(run: Run, dead: str) -> str | None:
+    """Store what the last session of the process `dead` left; a line for the user, None when there is nothing to store."""
+    started = run.journal.history.interrupted.get(dead)
     if started is None or kept(run.shadow, f"refs/attempts/{started.task}/{started.attempt}") is not None:
         return None
-    where = place(run.shadow, "agent", run.worker)
+    where = place(run.shadow, "agent", slot_of(dead))
     if not where.path.is_dir():
         return None
     try:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from filelock import FileLock
 
 from .agents.claude import login_variables
 from .agents.contract import AgentResult, AgentWorkspace, Progress, Prompt
 from .agents.own_files import OwnFiles, own_files
 from .journal import Journal
 from .outcome import SetupError
+from .owner import this_process
 from .processes import sandbox
 from .processes.supervisor import Finished, Supervisor
 from .programs import Programs, home_of
 from .queue import Queue
 from .report.eventlog import EventLog
 from .settings.records import AgentSettings, GateSettings, Settings
+from .slots import Slot, alone, claim
 from .tasks.task import Task
+from .trees.ahead import Ahead
 from .trees.changes import Change
 from .trees.checkout import environment
 from .trees.dependencies import Provider
@@ -84,10 +89,22 @@ class Run:
     events: EventLog
     extensions: Extensions
     tags: bytes
-    worker: int = 0
+    ahead: Ahead
+    slot: Slot
+    turn: FileLock
     typed: frozenset[str] = frozenset()
     titles: dict[str, str] = field(default_factory=dict)
     progress: Callable[[str, Progress], None] = lambda task, progress: None
+
+    @property
+    def worker(self) -> int:
+        """The number of its worker slot, which tells its workspaces from those of other processes."""
+        return self.slot.number
+
+    @property
+    def owner(self) -> str:
+        """This process, as the journal names it."""
+        return self.journal.owner
 
     def tree_of(self, commit: str) -> str:
         """The tree of a commit that may not be in the user's repository yet."""
@@ -99,7 +116,9 @@ class Run:
         return "command line" if "agent.name" in self.typed else str(self.settings_file)
 
     def close(self) -> None:
+        self.ahead.close()
         self.supervisor.close()
+        self.slot.release()
 
 
 TOOL_CACHES = (
@@ -128,11 +147,13 @@ def open_run(
     *,
     listeners: Sequence[Callable[[dict[str, Any]], None]] = (),
     progress: Callable[[str, Progress], None] = lambda task, progress: None,
-    worker: int = 0,
     typed: frozenset[str] = frozenset(),
     branch: str | None = None,
 ) -> Run:
     """Open a run on a repository that `repository.refuse_unusable` has passed. Raises SetupError.
+
+    Several processes may have one open at a time, each with a worker slot of its own. `preflight.check` is for the first
+    of them; it is what may take a while and what spends nothing.
 
     `branch`: the full name of the ref that its places show as checked out; None: the one to land on.
     """
@@ -140,9 +161,15 @@ def open_run(
     workspace = settings.workspace
     provided = [path.rstrip("/") for path in (*workspace.copy, *workspace.cache, *workspace.link)]
     reports = [gate.junit for gate in settings.gates if gate.junit is not None]
-    shadow = prepare(repository, [*(f"/{path}" for path in (*provided, *reports)), *TOOL_CACHES])
-    journal = Journal(repository.home / "journal.jsonl")
-    journal.history.add_stored(attempts(shadow))
+    excludes = [*(f"/{path}" for path in (*provided, *reports)), *TOOL_CACHES]
+    with ExitStack() as stack:
+        with FileLock(repository.home / "opening.lock", poll_interval=0.01):
+            slot = claim(repository.home / "workers")
+            stack.callback(slot.release)
+            shadow = prepare(repository, excludes, shared=not alone(repository.home / "workers", slot))
+        journal = Journal(repository.home / "journal.jsonl", this_process(slot.number))
+        journal.history.add_stored(attempts(shadow))
+        stack.pop_all()
     supervisor = Supervisor()
     programs = Programs(supervisor, sandbox.find(settings.sandbox), repository)
 
@@ -172,7 +199,9 @@ def open_run(
         events=EventLog(queue.logs / "orchestration.log", listeners),
         extensions=extensions,
         tags=tags(repository),
-        worker=worker,
+        ahead=Ahead(),
+        slot=slot,
+        turn=FileLock(repository.home / "turn.lock", thread_local=False),
         typed=typed,
         progress=progress,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import guard, landing
@@ -157,11 +156,10 @@ def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
     shot = snapshot(run.shadow, where, base_tree, run.provider.kept(where))
     this.tree = shot.tree
     ref = f"refs/attempts/{this.task.name}/{this.number}"
-    with ThreadPoolExecutor(1) as beside:
-        difference = beside.submit(patch, run.shadow, base_tree, shot.tree)
-        keep(run.shadow, ref, shot.tree)
-        run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree))
-        (logs_of(run, this.task) / f"{this.stem}.diff").write_bytes(difference.result())
+    keep(run.shadow, ref, shot.tree)
+    run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree))
+    file = logs_of(run, this.task) / f"{this.stem}.diff"
+    this.difference = run.ahead.submit(lambda: file.write_bytes(patch(run.shadow, base_tree, shot.tree)))
     if shot.oddities:
         place = set_aside(where, f"{this.task.name}.{this.number}")
         this.notes.append(f"not everything could be stored; the whole workspace is kept in {place}")

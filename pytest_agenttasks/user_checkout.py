@@ -15,7 +15,8 @@ from pathlib import Path
 from .outcome import SetupError
 from .trees.changes import Change, parents, shown
 from .trees.git import split
-from .trees.index_file import lookup, names, unchanged
+from .trees.index_file import Listing, unchanged
+from .trees.index_file import read as read_index
 from .trees.repository import Repository
 from .trees.shadow import Shadow
 
@@ -68,16 +69,18 @@ def check(
     if repository.tip() != old:
         raise BranchMoved(f"{branch} is no longer at {old[:10]}")
     asked = [change for change in changes if change.path not in on_disk]
-    edited, flagged = (
-        ([], []) if _surely_as_before(repository, copy, asked) else _edited(repository, copy, asked)
-    )
+    listing = read_index(copy, repository.id_bytes)
+    sure = listing is not None and _surely_as_before(repository, listing, copy.stat().st_mtime_ns, asked)
+    edited, flagged = ([], []) if sure else _edited(repository, copy, asked)
     if edited:
         raise InTheWay(_names(edited), "your uncommitted changes are in the way")
     if flagged:
         raise InTheWay(
             _names(flagged), "marked assume-unchanged or skip-worktree, so your edits there cannot be seen"
         )
-    staged = _staged_around(repository, copy, changes)
+    staged = _staged_around(
+        listing.names if listing else sorted(split(repository.git("ls-files", "-z", index=copy))), changes
+    )
     if staged:
         raise InTheWay(
             _names(staged), "you have staged a file where a folder of the change is, or in place of its file"
@@ -101,14 +104,9 @@ def check(
             raise InTheWay([change.name], "an untracked or ignored file of yours is in the way")
 
 
-def _staged_around(repository: Repository, copy: Path, changes: Sequence[Change]) -> list[bytes]:
+def _staged_around(listed: Sequence[bytes], changes: Sequence[Change]) -> list[bytes]:
     """Entries of the index above or below a path that the change adds: git would take them out without a word."""
     added = [change.path for change in changes if change.added]
-    if not added:
-        return []
-    listed = names(copy, repository.id_bytes)
-    if listed is None:
-        listed = sorted(split(repository.git("ls-files", "-z", index=copy)))
     ours = {change.path for change in changes}
     known = set(listed)
     found = {parent for path in added for parent in parents(path) if parent in known}
@@ -155,15 +153,14 @@ def _holds_only(place: bytes, ours: Collection[bytes], top: bytes) -> bool:
     return True
 
 
-def _surely_as_before(repository: Repository, copy: Path, changes: Sequence[Change]) -> bool:
+def _surely_as_before(
+    repository: Repository, listing: Listing, as_of: int, changes: Sequence[Change]
+) -> bool:
     """Whether index and checkout can be seen, without asking git, to have each path as it was before the change."""
-    found = (
-        lookup(copy, {change.path for change in changes}, len(changes[0].new_object) // 2) if changes else {}
-    )
+    found = listing.lookup({change.path for change in changes})
     if found is None:
         return False
     top = os.fsencode(repository.top)
-    as_of = copy.stat().st_mtime_ns
     for change in changes:
         known = found.get(change.path)
         if known is None:

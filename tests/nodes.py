@@ -22,6 +22,7 @@ class FakeNode:
         self.sent: list[int] = []
         self.shut = False
         self._at = 0
+        self._idle = -1
 
     @property
     def shutting_down(self) -> bool:
@@ -29,13 +30,16 @@ class FakeNode:
 
     def send_runtest_some(self, indices: Sequence[int]) -> None:
         self.sent.extend(indices)
+        self._idle = indices[-1]
 
     def shutdown(self) -> None:
         self.shut = True
 
     @property
     def running(self) -> int | None:
-        """The index of the item that runs: one with another behind it."""
+        """The index of the item that runs: one with another behind it. The idle one takes no time."""
+        while self._at + 1 < len(self.sent) and self.sent[self._at] == self._idle:
+            self._at += 1
         return self.sent[self._at] if self._at + 1 < len(self.sent) else None
 
     def finish(self) -> int:
@@ -79,6 +83,6 @@ def finish(made: TaskScheduler, node: FakeNode) -> int:
     """The item that runs on `node` is over; so is the idle one, once another task is behind it."""
     index = node.finish()
     made.mark_test_complete(node, index, 0.1)
-    while node.running is not None and node.running == len(made.collection or ()):
-        made.mark_test_complete(node, node.finish(), 0.0)
+    if node.running is not None:
+        made.mark_test_complete(node, len(made.collection or ()), 0.0)
     return index

@@ -81,11 +81,14 @@ def test_a_shared_repository_is_left_to_git(user: UserRepository, setting: tuple
     user.git("config", *setting)
     shadow = prepare(discover(user.path), [])
     new = landed(shadow, user.head())
+    objects = user.path / ".git/objects"
+    before = set(objects.iterdir())
     send(shadow, new, user.head())
     assert arrived(user, new)
-    file = user.path / ".git/objects" / new[:2] / new[2:]
-    assert file.stat().st_mode & 0o060
-    assert file.parent.stat().st_mode & 0o020
+    assert (objects / new[:2] / new[2:]).stat().st_mode & 0o060
+    made = set(objects.iterdir()) - before
+    assert made
+    assert all(folder.stat().st_mode & 0o020 for folder in made)
 
 
 def test_a_damaged_object_does_not_arrive(user: UserRepository) -> None:

@@ -3,13 +3,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_agenttasks.trees.index_file import lookup, names, unchanged
+from pytest_agenttasks.trees.index_file import Known, names, read, unchanged
 from tests.user_repository import UserRepository, make_repository
 
 LONG = "d/" * 1500 + "end.txt"
@@ -30,6 +31,11 @@ def index(user: UserRepository) -> Path:
 
 def id_bytes(user: UserRepository) -> int:
     return len(user.head()) // 2
+
+
+def lookup(file: Path, paths: Collection[bytes], id_bytes: int) -> Mapping[bytes, Known] | None:
+    listing = read(file, id_bytes)
+    return None if listing is None else listing.lookup(paths)
 
 
 def listed(user: UserRepository) -> dict[bytes, tuple[str, str]]:
@@ -95,7 +101,23 @@ def test_what_git_left_alone_is_unchanged(user: UserRepository) -> None:
     assert all(unchanged(known, top + path, as_of) for path, known in found.items())
 
 
-@pytest.mark.parametrize("change", ["size", "content", "mode", "gone", "link", "folder", "newer", "replaced"])
+@pytest.mark.parametrize("name", ["src/a.txt", "link", "run.sh"])
+def test_within_one_tick_of_the_index_the_content_decides(user: UserRepository, name: str) -> None:
+    age(user)
+    file = user.path / name
+    found = lookup(index(user), {name.encode()}, id_bytes(user))
+    assert found
+    known = found[name.encode()]
+    as_of = file.lstat().st_mtime_ns
+    assert unchanged(known, os.fsencode(file), as_of)
+    another = known._replace(
+        object_id=known.object_id[::-1]
+    )  # as if the file had been edited and kept its times
+    assert not unchanged(another, os.fsencode(file), as_of)
+    assert unchanged(another, os.fsencode(file), as_of + 1)
+
+
+@pytest.mark.parametrize("change", ["size", "content", "mode", "gone", "link", "folder", "replaced"])
 def test_what_somebody_touched_is_not(user: UserRepository, change: str) -> None:
     age(user)
     file = user.path / "src/a.txt"
@@ -119,8 +141,6 @@ def test_what_somebody_touched_is_not(user: UserRepository, change: str) -> None
         case "folder":
             file.unlink()
             file.mkdir()
-        case "newer":
-            as_of = before.st_mtime_ns
         case "replaced":
             other = file.with_name("other")
             shutil.copy2(file, other)

@@ -106,6 +106,10 @@ def test_a_record_of_another_version_stops_with_the_line(file: Path) -> None:
     journal.write(started(1))
     with file.open("ab") as stream:
         stream.write(b'{"record": "from-the-future", "at": 1}\n')
-    journal.write(ended(1, Kind.GATE))
+    with pytest.raises(SetupError, match="line 2"):
+        journal.write(ended(1, Kind.GATE))
+    for _ in range(2):
+        with pytest.raises(SetupError, match="line 2"):
+            journal.refresh()
     with pytest.raises(SetupError, match="line 2"):
         Journal(file)

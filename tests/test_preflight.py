@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -13,10 +12,11 @@ import pytest
 
 from pytest_agenttasks.journal import ProgramStarted
 from pytest_agenttasks.outcome import SetupError
-from pytest_agenttasks.preflight import check, run_lock
+from pytest_agenttasks.preflight import check
 from pytest_agenttasks.processes.supervisor import process_start_time
 from pytest_agenttasks.queue import open_queue
 from pytest_agenttasks.run import Run
+from pytest_agenttasks.runs import going_on, run_lock
 from pytest_agenttasks.trees.repository import discover
 from tests.opened import attempt_task, fingerprint, opened
 from tests.queue_runs import Project
@@ -146,7 +146,7 @@ def test_another_process_of_that_number_is_left_alone(repository: UserRepository
 HOLD = """
 import sys
 from pathlib import Path
-from pytest_agenttasks.preflight import run_lock
+from pytest_agenttasks.runs import run_lock
 from pytest_agenttasks.queue import open_queue
 from pytest_agenttasks.trees.repository import discover
 top = Path(sys.argv[1])
@@ -180,8 +180,8 @@ def test_a_second_run_is_refused_and_told_of_the_first_until_that_is_gone(projec
         holder.communicate()
     found = discover(project.path)
     with run_lock(found, open_queue(found, project.path / "tasks/pending")):
-        assert json.loads((found.home / "run.json").read_text())["pid"] == os.getpid()
-    assert not (found.home / "run.json").exists()
+        assert [known["pid"] for known in going_on(found)] == [os.getpid()]
+    assert going_on(found) == []
 
 
 def test_a_run_in_another_worktree_of_the_repository_is_refused_too(

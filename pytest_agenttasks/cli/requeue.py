@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ..journal import Journal, Released
 from ..outcome import SetupError
-from ..preflight import run_lock
 from ..queue import Queue, names
 from ..report.printable import one_line
+from ..runs import run_lock
 from .place import open_place
 
 NOTE_HEADING = "## Reviewer's note"

@@ -7,12 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from .. import canary
 from ..journal import History, Journal
 from ..queue import Queue, names
 from ..report.printable import one_line, printable
+from ..runs import going_on
 from ..trees.repository import Repository, is_ancestor
 from .place import open_place
 
@@ -55,7 +54,7 @@ def gather(repository: Repository, queue: Queue, history: History) -> dict[str, 
     return {
         "queue": str(queue.pending),
         "branch": (repository.branch() or "detached HEAD").removeprefix("refs/heads/"),
-        "running": _running(repository),
+        "running": _running(repository, queue),
         "pending": [name for name in pending if name not in held and name not in waiting],
         "verified_not_landed": waiting,
         "held": held,
@@ -71,19 +70,11 @@ def gather(repository: Repository, queue: Queue, history: History) -> dict[str, 
     }
 
 
-def _running(repository: Repository) -> dict[str, Any] | None:
-    """The run that holds the lock now, None when there is none."""
-    lock = FileLock(repository.home / "run.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        try:
-            known: dict[str, Any] = json.loads((repository.home / "run.json").read_text())
-        except (OSError, ValueError):
-            known = {}
-        return known
-    lock.release()
-    return None
+def _running(repository: Repository, queue: Queue) -> dict[str, Any] | None:
+    """The run of this queue that goes on now, else one of another queue; None when there is none."""
+    runs = going_on(repository)
+    own = [known for known in runs if known.get("queue") == str(queue.pending)]
+    return next(iter([*own, *runs]), None)
 
 
 def _canary(repository: Repository) -> dict[str, str] | None:

@@ -9,9 +9,9 @@ from typing import Any
 
 from .. import gates
 from ..outcome import SetupError
-from ..preflight import run_lock
 from ..report.printable import one_line, printable
 from ..run import NoExtensions, open_run
+from ..runs import run_lock
 from ..settings import records as settings_module
 from ..trees.git import GitError
 from ..verification import Finding, Sort, commits, verify

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..base import memory_of, rules_of
 from ..journal import Journal
 from ..outcome import SetupError
+from ..owner import lives
 from ..processes.orphans import process_start_time
 from ..queue import Queue, names, open_queue, task_files
 from ..settings.records import Settings, load
@@ -141,13 +142,14 @@ def last_run(found: Repository) -> Iterator[Finding]:
     except SetupError as error:
         yield refused("last run", error, "move the journal away")
         return
-    left = [p.pid for p in history.programs if process_start_time(p.pid) == p.started]
+    dead = [programs for owner, programs in history.programs.items() if not lives(owner)]
+    left = [p.pid for programs in dead for p in programs if process_start_time(p.pid) == p.started]
     if left:
         which = ", ".join(map(str, left))
         yield warn(
             "last run", f"still running from it: process {which}", "nothing: the next run ends it first"
         )
-    if history.forward is not None:
+    if history.forward is not None and not lives(history.forward.owner):
         yield warn(
             "last run",
             "it was killed while a task landed",

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..outcome import SetupError
-from ..preflight import run_lock
 from ..queue import Queue
 from ..run import NoExtensions, Run, open_run
+from ..runs import run_lock
 from ..settings.records import FILE_NAME, Settings, load
 from ..trees.git import GitError
 from ..trees.repository import Repository

@@ -141,7 +141,10 @@ class Distribution:
         self.board.clear()
         run = self.queue_session.run
         assert run is not None
-        end_worker(run, member, self.terminal.say)
+        try:
+            end_worker(run, member, self.terminal.say)
+        except SetupError as error:
+            self.scheduler.stop(str(error))
         self.account.add(Used(sessions=1))  # perhaps; what it cost nobody knows
         self._crashes[name] = self._crashes.get(name, 0) + 1
         again = self._crashes[name] <= MOST_CRASHES and self.scheduler.stopped is None

@@ -13,10 +13,11 @@ from _pytest.junitxml import xml_key
 
 from .. import canary
 from ..agents.registry import built_in_agents
-from ..preflight import check, run_lock
+from ..preflight import check
 from ..queue import ensure_folders
 from ..report.printable import printable
 from ..run import Run, open_run
+from ..runs import run_lock
 from .extensions import BUILT_IN, HookExtensions
 from .limits import OwnAccount
 from .screen import Screen

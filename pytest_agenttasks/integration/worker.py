@@ -177,8 +177,7 @@ class Worker:
             run.supervisor.start()
             session.run = run
             helper = run.supervisor.helper
-            owner = getattr(run, "owner", "")
-            self.line.send(wire.HELLO, os.getpid(), owner, helper, process_start_time(helper) or 0.0)
+            self.line.send(wire.HELLO, os.getpid(), run.owner, helper, process_start_time(helper) or 0.0)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -8,13 +8,15 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
 from ..processes.environment import Environment, scrub
+from .ahead import Prepared
 from .index_file import digest
 from .removal import remove
 from .repository import Repository
-from .workspace import Place, Role, move_to, place, tracked, write_git
+from .workspace import Place, Role, move_to, place, sweep, tracked, write_git
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -29,13 +31,16 @@ def ready(run: Run, role: Role, tree: str, head: str, *, base_tree: str | None =
     `base_tree`: the tree of `head` where the files are another's (an attempt that goes on). Raises SetupFailed
     when `workspace.setup` fails on this tree.
     """
-    where = place(run.shadow, role, run.worker)
+    known = run.ahead.take(role)
     index_of = base_tree if base_tree != tree else None
+    if known is not None and (known.tree, known.head, index_of) == (tree, head, None):
+        return known.where
+    where = place(run.shadow, role, run.worker)
 
     def give_git() -> None:
         write_git(run.shadow, where, head, run.branch, run.tags, index_of=index_of)
 
-    move_to(run.shadow, where, tree, run.provider.kept(where))
+    move_to(run.shadow, where, tree, run.provider.kept(where), swept=known is not None)
     fresh, touched = run.provider.fresh(where, tree)
     if not fresh:
         if touched:
@@ -45,18 +50,47 @@ def ready(run: Run, role: Role, tree: str, head: str, *, base_tree: str | None =
         run.provider.provide(where, tree, partial(tracked, run.shadow, where))
         move_to(run.shadow, where, tree, run.provider.kept(where))
     give_git()
-    remove(where.tmp)
-    where.tmp.mkdir()
+    _empty(where.tmp)
     return replace(where, seal=digest(where.index))
+
+
+def make_ahead(run: Run, role: Role, tree: str, head: str) -> None:
+    """Begin to make ready what `ready` will probably be asked for; set-up is left to that."""
+
+    def work() -> Prepared | None:
+        where = place(run.shadow, role, run.worker)
+        move_to(run.shadow, where, tree, run.provider.kept(where))
+        if not run.provider.fresh(where, tree)[0]:
+            return Prepared(where)
+        write_git(run.shadow, where, head, run.branch, run.tags)
+        _empty(where.tmp)
+        return Prepared(replace(where, seal=digest(where.index)), tree, head)
+
+    run.ahead.start(role, work)
+
+
+def sweep_ahead(run: Run, role: Role) -> None:
+    """Begin to remove what an earlier use has left, for a place that will soon be asked for."""
+
+    def work() -> Prepared:
+        where = place(run.shadow, role, run.worker)
+        sweep(run.shadow, where, run.provider.kept(where))
+        return Prepared(where)
+
+    run.ahead.start(role, work)
 
 
 def bare(run: Run, role: Role, tree: str) -> Place:
     """The place of `role`, holding exactly `tree` to be read: no dependencies, no git."""
     where = place(run.shadow, role, run.worker)
     move_to(run.shadow, where, tree, ())
-    remove(where.tmp)
-    where.tmp.mkdir()
+    _empty(where.tmp)
     return replace(where, seal=digest(where.index))
+
+
+def _empty(folder: Path) -> None:
+    remove(folder)
+    folder.mkdir()
 
 
 def environment(
@@ -83,14 +117,16 @@ def environment(
 
 @cache
 def _port_base(repository: str, role: Role, worker: int) -> int:
-    """The first of a block of free ports, the same at each run where that is possible."""
+    """The first of a block of free ports, the same at each run where that is possible; no two places share one."""
     blocks = 30000 // PORTS
-    first = zlib.crc32(f"{repository}/{role}/{worker}".encode()) % blocks
+    roles = get_args(Role)
+    first = zlib.crc32(repository.encode()) + worker * len(roles) + roles.index(role)
     for step in range(blocks):
-        base = 20000 + (first + step) % blocks * PORTS
+        # A prime beyond the places that usually are: nobody takes what is another's.
+        base = 20000 + (first + step * 211) % blocks * PORTS
         if all(_free(port) for port in range(base, base + PORTS)):
             return base
-    return 20000 + first * PORTS
+    return 20000 + first % blocks * PORTS
 
 
 def _free(port: int) -> bool:

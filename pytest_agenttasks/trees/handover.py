@@ -31,7 +31,7 @@ def send(shadow: Shadow, new: str, have: str) -> None:
 def _has(shadow: Shadow, name: str) -> bool:
     """Whether the user's repository has an object of its own (a moved file's content, say)."""
     try:
-        shadow.repository.read(name)
+        shadow.repository.read_anew(name)
     except GitError:
         return False
     return True

@@ -10,7 +10,9 @@ import hashlib
 import os
 import stat
 import struct
-from collections.abc import Collection, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,33 +35,47 @@ class Known(NamedTuple):
     words: tuple[int, ...]
 
 
-def lookup(index: Path, paths: Collection[bytes], id_bytes: int) -> Mapping[bytes, Known] | None:
-    """The plain entries among `paths`; None where the index is of a kind that only git understands.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """An index as it was read. `names` are its paths, sorted."""
 
-    A path that is in conflict, or flagged in any way, makes it None as well.
-    """
+    names: Sequence[bytes]
+    _places: Sequence[tuple[int, int]]
+    _data: bytes
+    _id_bytes: int
+
+    def lookup(self, paths: Collection[bytes]) -> Mapping[bytes, Known] | None:
+        """The plain entries among `paths`; None where one is in conflict, or flagged in any way."""
+        found = {}
+        for path in paths:
+            position = bisect_left(self.names, path)
+            if position == len(self.names) or self.names[position] != path:
+                continue
+            at, flags = self._places[position]
+            if flags & (_ASSUME_VALID | _EXTENDED | _STAGE):
+                return None
+            words = _STAT.unpack_from(self._data, at)
+            object_id = self._data[at + _STAT.size : at + _STAT.size + self._id_bytes].hex()
+            found[path] = Known(f"{words[6]:06o}", object_id, words)
+        return found
+
+
+def read(index: Path, id_bytes: int) -> Listing | None:
+    """The index in this file; None where it is of a kind that only git understands."""
     data = index.read_bytes()
-    wanted = frozenset(paths)
-    found = {}
     try:
-        for at, flags, path in _entries(data, id_bytes):
-            if path in wanted:
-                if flags & (_ASSUME_VALID | _EXTENDED | _STAGE):
-                    return None
-                words = _STAT.unpack_from(data, at)
-                object_id = data[at + _STAT.size : at + _STAT.size + id_bytes].hex()
-                found[path] = Known(f"{words[6]:06o}", object_id, words)
+        entries = list(_entries(data, id_bytes))
     except (_OnlyGit, struct.error, ValueError):
         return None
-    return found
+    return Listing(
+        [path for _, _, path in entries], [(at, flags) for at, flags, _ in entries], data, id_bytes
+    )
 
 
-def names(index: Path, id_bytes: int) -> list[bytes] | None:
+def names(index: Path, id_bytes: int) -> Sequence[bytes] | None:
     """The paths that an index lists, sorted; None where only git can tell."""
-    try:
-        return [path for _, _, path in _entries(index.read_bytes(), id_bytes)]
-    except (_OnlyGit, struct.error, ValueError):
-        return None
+    listing = read(index, id_bytes)
+    return None if listing is None else listing.names
 
 
 def digest(index: Path) -> str:
@@ -95,8 +111,8 @@ def _entries(data: bytes, id_bytes: int) -> Iterator[tuple[int, int, bytes]]:
 
 
 def unchanged(known: Known, file: bytes, index_mtime_ns: int) -> bool:
-    """Whether the file is surely the one that the index had looked at: every word of `lstat` the same, and older
-    than the index (an edit within the same tick would not show)."""
+    """Whether the file is surely the one that the index had looked at: every word of `lstat` the same, and older than
+    the index or of the same content (an edit within the same tick would not show otherwise)."""
     try:
         now = os.lstat(file)
     except OSError:
@@ -115,4 +131,21 @@ def unchanged(known: Known, file: bytes, index_mtime_ns: int) -> bool:
     if known.words[9] == 0 and now.st_size == 0 and known.object_id not in _EMPTY_BLOBS:
         return False  # git writes no size where it was not sure itself
     same = tuple(word & _32_BITS for word in words) == known.words
-    return same and mode == known.mode and now.st_mtime_ns < index_mtime_ns
+    if not same or mode != known.mode:
+        return False
+    return now.st_mtime_ns < index_mtime_ns or _content(file, mode, len(known.object_id)) == known.object_id
+
+
+def _content(file: bytes, mode: str, digits: int) -> str:
+    """The id of the file's bytes as they are, "" where they cannot be read. Filters may make git think otherwise of
+    them, and then git is asked."""
+    try:
+        if mode == "120000":
+            data = os.fsencode(Path(os.fsdecode(file)).readlink())
+        else:
+            handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(handle, "rb") as stream:
+                data = stream.read()
+    except OSError:
+        return ""
+    return blob_id(data, "sha1" if digits == 40 else "sha256")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -13,6 +17,10 @@ from .changes import shown
 from .git import GitError, absolute_path
 
 TREE_MODE = "040000"
+SMALL = 64 * 1024
+"""Bytes of an object that is remembered."""
+MANY = 2000
+_IDS = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(\^\{\w+\})?")
 _CANONICAL = {b"40000": TREE_MODE, b"100664": "100644"}
 
 
@@ -32,9 +40,10 @@ class Stored(NamedTuple):
 
 
 class ObjectReader:
-    """A `git cat-file --batch` that is kept, started when first needed. For one thread at a time.
+    """A `git cat-file --batch` that is kept, started when first needed.
 
     It is in a session of its own: a Ctrl-C in the terminal is not meant for it. It ends with this object.
+    What a whole id names never changes, so small objects are asked for once.
     """
 
     _COMMAND = ("git", "cat-file", "--batch")
@@ -42,12 +51,25 @@ class ObjectReader:
     def __init__(self, cwd: Path, env: Mapping[str, str]) -> None:
         self._cwd, self._env = cwd, env
         self._process: subprocess.Popen[bytes] | None = None
+        self._known: OrderedDict[str, Stored] = OrderedDict()
+        self._busy = threading.Lock()
 
     def read(self, name: str) -> Stored:
         """The object with this hex id, or that this revision names now. Raises GitError when there is none."""
-        answer = self._ask(name) or self._ask(name)  # somebody may have ended it while it was idle
-        if answer is None:
-            raise GitError(self._COMMAND, 128, f"ended when asked for {name}")
+        with self._busy:
+            found = self._known.get(name)
+        return found or self.read_anew(name)
+
+    def read_anew(self, name: str) -> Stored:
+        """`read`, asking git whatever is known: the object is there now."""
+        with self._busy:
+            answer = self._ask(name) or self._ask(name)  # somebody may have ended it while it was idle
+            if answer is None:
+                raise GitError(self._COMMAND, 128, f"ended when asked for {name}")
+            if _IDS.fullmatch(name) and len(answer.data) <= SMALL:
+                self._known[name] = answer
+                if len(self._known) > MANY:
+                    self._known.popitem(last=False)
         return answer
 
     def _ask(self, name: str) -> Stored | None:
@@ -106,7 +128,7 @@ class Store(Protocol):
 
 def read_tree(store: Store, tree: str | None) -> dict[bytes, Entry]:
     """The entries of a tree, or of a commit's tree; none for None."""
-    return {} if tree is None else parse_tree(store.read(f"{tree}^{{tree}}").data, len(tree) // 2)
+    return {} if tree is None else dict(parse_tree(store.read(f"{tree}^{{tree}}").data, len(tree) // 2))
 
 
 def entries(store: Store, tree: str, paths: Iterable[bytes]) -> dict[bytes, Entry]:
@@ -131,7 +153,8 @@ def blob(store: Store, object_id: str) -> bytes:
     return store.read(object_id).data
 
 
-def parse_tree(data: bytes, id_bytes: int) -> dict[bytes, Entry]:
+@lru_cache(500)
+def parse_tree(data: bytes, id_bytes: int) -> Mapping[bytes, Entry]:
     """The entries of a tree object, by name."""
     entries = {}
     at = 0

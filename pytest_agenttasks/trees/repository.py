@@ -128,6 +128,10 @@ class Repository:
         """One object, by its id or by a revision. Raises GitError when there is none."""
         return self._reader.read(name)
 
+    def read_anew(self, name: str) -> Stored:
+        """`read`, but never what is remembered: the object is there now."""
+        return self._reader.read_anew(name)
+
     def branch(self) -> str | None:
         """The checked-out branch as a full ref name, None when HEAD is detached."""
         head = (self.git_dir / "HEAD").read_bytes().rstrip(b"\n")
@@ -221,6 +225,12 @@ _KEPT: dict[str, str] = {}
 
 def write_config(file: Path, settings: Mapping[str, str]) -> None:
     """A git configuration file holding exactly `settings`, replaced in one step."""
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    temporary.write_bytes(config_text(settings))
+    temporary.replace(file)
+
+
+def config_text(settings: Mapping[str, str]) -> bytes:
     lines = []
     for key, value in sorted(settings.items()):
         section, _, name = key.rpartition(".")
@@ -228,9 +238,7 @@ def write_config(file: Path, settings: Mapping[str, str]) -> None:
         quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         title = f'[{head} "{_escaped(sub)}"]' if sub else f"[{head}]"
         lines.append(f'{title}\n\t{name} = "{quoted}"\n')
-    temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    temporary.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
-    temporary.replace(file)
+    return "".join(lines).encode("utf-8", "surrogateescape")
 
 
 def _escaped(text: str) -> str:

@@ -7,7 +7,6 @@ alternate; a workspace is only ever its work tree. Attempts live here as refs, o
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from . import loose_objects
 from .changes import ABSENT_MODE, Change, parents, shown
 from .git import DEAF, GitError, git
 from .objects import TREE_MODE, Entry, ObjectReader, Stored, format_tree, read_tree
-from .repository import Repository, write_config
+from .repository import Repository, config_text
 
 _FIXED = {
     "core.bare": "false",
@@ -53,8 +52,7 @@ class Shadow:
         """Put the settings back as they were before the first agent started, whatever has been written there."""
         for file, data in self.pins.items():
             if _read_if_there(file) != data:
-                file.unlink(missing_ok=True)
-                file.write_bytes(data)
+                _replace(file, data)
 
     def read(self, name: str) -> Stored:
         """One object, of the user's too."""
@@ -99,14 +97,18 @@ class Shadow:
         return self.git(*args).decode("utf-8", "surrogateescape").rstrip("\n")
 
 
-def prepare(repository: Repository, excludes: Sequence[str]) -> Shadow:
+def prepare(repository: Repository, excludes: Sequence[str], *, shared: bool = False) -> Shadow:
     """Create or refresh the private repository; `excludes` are patterns never seen in a workspace.
 
-    The user's filters, line-ending and ignore settings are pinned here, before any agent has run.
+    The user's filters, line-ending and ignore settings are pinned here, before any agent has run. `shared`: other
+    processes are using it. Raises SetupError where that would change their settings.
     """
     git_dir = repository.home / "shadow.git"
     shadow = Shadow(git_dir, repository, ObjectReader(git_dir, {**DEAF, "GIT_DIR": str(git_dir)}))
-    if not ((git_dir / "objects").is_dir() and (git_dir / "HEAD").is_file() and (git_dir / "refs").is_dir()):
+    made = not (
+        (git_dir / "objects").is_dir() and (git_dir / "HEAD").is_file() and (git_dir / "refs").is_dir()
+    )
+    if made:
         git_dir.parent.mkdir(parents=True, exist_ok=True)
         git(
             [
@@ -122,31 +124,49 @@ def prepare(repository: Repository, excludes: Sequence[str]) -> Shadow:
         )
     info = git_dir / "info"
     info.mkdir(exist_ok=True)
+    (git_dir / "objects/info").mkdir(exist_ok=True)
+    wanted: dict[Path, bytes] = {}
     pinned = {k: v for k, v in repository.settings.items() if not k.startswith(("user.", "safe."))}
     for key, name in (("core.excludesfile", "user-excludes"), ("core.attributesfile", "user-attributes")):
         source = pinned.get(key) or _default_user_file("ignore" if name == "user-excludes" else "attributes")
-        target = info / name
-        target.write_bytes(_read_if_there(Path(source)))
-        pinned[key] = str(target)
+        wanted[info / name] = _read_if_there(Path(source))
+        pinned[key] = str(info / name)
     fixed = {**_FIXED, "core.repositoryformatversion": "0"}
     if repository.object_format != "sha1":
         fixed |= {"core.repositoryformatversion": "1", "extensions.objectformat": repository.object_format}
-    write_config(git_dir / "config", {**pinned, **fixed})
-    users = repository.common_dir / "info"
+    wanted[git_dir / "config"] = config_text({**pinned, **fixed})
+    users = repository.common_dir
     own = "".join(f"{pattern}\n" for pattern in excludes).encode("utf-8", "surrogateescape")
-    (info / "exclude").write_bytes(_read_if_there(users / "exclude").rstrip(b"\n") + b"\n" + own)
-    (info / "attributes").write_bytes(_read_if_there(users / "attributes"))
-    (git_dir / "objects/info").mkdir(exist_ok=True)
-    (git_dir / "objects/info/alternates").write_bytes(os.fsencode(repository.common_dir / "objects") + b"\n")
-    if (repository.common_dir / "shallow").exists():
-        shutil.copyfile(repository.common_dir / "shallow", git_dir / "shallow")
-    else:
+    wanted[info / "exclude"] = _read_if_there(users / "info/exclude").rstrip(b"\n") + b"\n" + own
+    wanted[info / "attributes"] = _read_if_there(users / "info/attributes")
+    wanted[git_dir / "objects/info/alternates"] = os.fsencode(users / "objects") + b"\n"
+    _put(wanted, made=made, shared=shared, top=repository.top)
+    shallow = _read_if_there(users / "shallow")
+    if not shallow:
         (git_dir / "shallow").unlink(missing_ok=True)
-    settings = (
-        git_dir / "config", info / "exclude", info / "attributes", info / "user-excludes", info / "user-attributes",
-        git_dir / "objects/info/alternates", repository.home / "user.gitconfig",
-    )  # fmt: skip
-    return replace(shadow, pins={file: file.read_bytes() for file in settings})
+    elif _read_if_there(git_dir / "shallow") != shallow:
+        _replace(git_dir / "shallow", shallow)
+    user = repository.home / "user.gitconfig"
+    return replace(shadow, pins={**wanted, user: user.read_bytes()})
+
+
+def _put(wanted: Mapping[Path, bytes], *, made: bool, shared: bool, top: Path) -> None:
+    """Bring the settings up to date, each in one step: another process may be reading them."""
+    for file, data in wanted.items():
+        if _read_if_there(file) == data and file.exists():
+            continue
+        if shared and not made:
+            raise SetupError(
+                f"{top}: a run that is going on was started with other settings ({file.name} of its private repository "
+                "differs: ignored files, attributes, filters, what is copied or linked into workspaces); wait for it to end"
+            )
+        _replace(file, data)
+
+
+def _replace(file: Path, data: bytes) -> None:
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    temporary.replace(file)
 
 
 def _default_user_file(name: str) -> str:
@@ -288,8 +308,29 @@ def commit(shadow: Shadow, tree: str, parent: str, message: str) -> str:
 
 
 def keep(shadow: Shadow, ref: str, object_id: str) -> None:
-    """Store an attempt under a ref that must not exist yet. Raises GitError when it does."""
-    shadow.git("update-ref", ref, object_id, "0" * len(object_id))
+    """Store an attempt under a ref that must not exist yet; on disk when this returns. Raises GitError when it does.
+
+    As git does it, without a process: the content goes into `REF.lock`, and that takes the ref's name.
+    """
+    file = shadow.git_dir / ref
+    lock = file.with_name(f"{file.name}.lock")
+    if (shadow.git_dir / "packed-refs").exists():  # somebody has packed them, and only git reads those
+        shadow.git("update-ref", ref, object_id, "0" * len(object_id))
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with lock.open("x") as stream:
+            try:
+                stream.write(f"{object_id}\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.link(lock, file)
+            finally:
+                lock.unlink()
+    except FileExistsError as error:
+        raise GitError(
+            ("update-ref", ref), 128, f"{error.filename2 or error.filename} exists already"
+        ) from error
 
 
 def attempts(shadow: Shadow) -> dict[str, int]:

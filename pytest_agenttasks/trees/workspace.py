@@ -77,7 +77,7 @@ def take_back(where: Place) -> None:
     for folder in (where.root.parent, where.root, where.path):
         if folder.is_symlink() or not folder.is_dir():
             folder.unlink(missing_ok=True)
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)  # the upper one may be another process's work, just now
     if mounted := mounts_below(where.root):
         raise SetupError(
             f"{mounted[0]}: something is mounted in a workspace, and cleaning it would delete what is shown there; "
@@ -85,22 +85,31 @@ def take_back(where: Place) -> None:
         )
 
 
-def move_to(shadow: Shadow, where: Place, tree: str, keep: Collection[bytes]) -> None:
-    """Make `where` hold exactly `tree`, and besides it only what `keep` names (top-relative paths)."""
+def move_to(shadow: Shadow, where: Place, tree: str, keep: Collection[bytes], *, swept: bool = False) -> None:
+    """Make `where` hold exactly `tree`, and besides it only what `keep` names (top-relative paths).
+
+    `swept`: `sweep` has been here, and no program since.
+    """
     where.path.mkdir(parents=True, exist_ok=True)
     try:
-        _move(shadow, where, tree, keep)
+        if not swept:
+            sweep(shadow, where, keep)
+        _switch(shadow, where, tree)
     except (GitError, OSError):
         # An agent can make a folder unusable in more ways than are worth undoing: begin with an empty one.
         discard(where)
         where.path.mkdir(parents=True)
-        _move(shadow, where, tree, ())
+        _switch(shadow, where, tree)
 
 
-def _move(shadow: Shadow, where: Place, tree: str, keep: Collection[bytes]) -> None:
-    remove(where.path / ".git")
+def _switch(shadow: Shadow, where: Place, tree: str) -> None:
     shadow.git("read-tree", "--reset", "-u", tree, index=where.index, work_tree=where.path)
-    listed = tracked(shadow, where)
+
+
+def sweep(shadow: Shadow, where: Place, keep: Collection[bytes]) -> None:
+    """Remove all but the files of the place's index and what `keep` names. Raises OSError where that cannot be."""
+    remove(where.path / ".git")
+    listed = tracked(shadow, where) if where.index.exists() else set()
     folders = {b""}
     for path in (*listed, *keep):
         parent = path.rpartition(b"/")[0]

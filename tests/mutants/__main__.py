@@ -1,4 +1,7 @@
-"""`make mutants`: make each mutant, run the tests that guard its promise, and fail if none of them does."""
+"""`make mutants`: make each mutant, run the tests that guard its promise, and fail if none of them does.
+
+Arguments choose: a promise (`I7`), or a part of what a mutant is said to break.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,11 @@ LONGEST = 300.0
 
 
 def main() -> int:
-    chosen = [mutant for mutant in MUTANTS if not sys.argv[1:] or mutant.promise in sys.argv[1:]]
+    words = sys.argv[1:]
+    chosen = [m for m in MUTANTS if not words or any(word == m.promise or word in m.what for word in words)]
+    if not chosen:
+        print(f"no mutant of {', '.join(words)}", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(WORKERS) as pool:
         numbered = ((Path(folder, str(number)), mutant) for number, mutant in enumerate(chosen))
         answers = list(pool.map(lambda pair: _judged(*pair), numbered))

@@ -125,8 +125,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "I5",
         "an index that has not looked again is believed",
         "trees/index_file.py",
-        "    return same and mode == known.mode and now.st_mtime_ns < index_mtime_ns",
-        "    return True",
+        "    if not same or mode != known.mode:\n        return False\n",
+        "    return True\n",
         (
             "tests/test_landing.py::test_what_the_user_has_at_a_path_of_the_change_is_never_touched",
             "tests/test_index_file.py",
@@ -168,8 +168,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "I6",
         "recovery takes the old lock for somebody else's",
         "landing.py",
-        "        _unlock(repository, record.lock)\n        tip",
-        "        tip",
+        "    _unlock(repository, record.lock)\n    tip",
+        "    tip",
         ("tests/test_landing.py::test_a_kill_in_the_middle_is_recovered",),
     ),
     Mutant(
@@ -184,7 +184,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "I7",
         "what a session left is not kept",
         "session.py",
-        "        keep(run.shadow, ref, shot.tree)\n",
+        "    keep(run.shadow, ref, shot.tree)\n",
         "",
         (
             "tests/test_stopping.py::test_a_signal_ends_the_agent_keeps_its_work_and_leaves_the_rest_as_it_was",
@@ -195,9 +195,27 @@ MUTANTS: tuple[Mutant, ...] = (
         "I7",
         "an attempt may replace an earlier one",
         "trees/shadow.py",
-        '    shadow.git("update-ref", ref, object_id, "0" * len(object_id))',
-        '    shadow.git("update-ref", ref, object_id)',
+        "                os.link(lock, file)\n",
+        "                file.write_bytes(lock.read_bytes())\n",
         ("tests/test_landing.py::test_an_attempt_is_kept_once",),
+    ),
+    Mutant(
+        "I3",
+        "a place that a program has been in is still taken for ready",
+        "trees/ahead.py",
+        "self._places.pop(role, None)",
+        "self._places.get(role)",
+        ("tests/test_ahead.py",),
+    ),
+    Mutant(
+        "I1",
+        "the checkout of the gates is cleaned while the agent may still write to it",
+        "attempt.py",
+        "        this.agent = hold_session(run, this, where, base, prompt, timeout)\n"
+        '        sweep_ahead(run, "gate")\n',
+        '        sweep_ahead(run, "gate")\n'
+        "        this.agent = hold_session(run, this, where, base, prompt, timeout)\n",
+        ("tests/test_ahead.py",),
     ),
     Mutant(
         "I8",

@@ -1,0 +1,61 @@
+"""Whose turn it is to land. Landings race: each verifies its result on the tip that it found, without a lock, and the
+branch moves for whoever is ready first. One that has lost a few times takes the turn, and holds it while its gates run:
+whoever else is ready to move the branch waits for that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+
+from .agents.contract import Progress
+from .processes.lifeline import TICK
+from .run import Run
+
+LOST_RACES = 2
+"""After so many a landing takes the turn."""
+LOOK = 0.02
+"""Seconds between two looks at a lock that another process holds."""
+
+
+@contextmanager
+def turn(run: Run, task: str) -> Iterator[None]:
+    """Hold the turn, also where it is held already; nobody else moves the branch meanwhile. Shown while waited for."""
+    with waited_for(run.turn, shown(run, task, "waiting for another task to land")):
+        yield
+
+
+@contextmanager
+def waited_for(lock: FileLock, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock; `waiting` is called four times a second while another process holds it. Ctrl-C ends the wait."""
+    due = 0.0
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            break
+        except Timeout:
+            if (now := time.monotonic()) >= due:
+                due = now + TICK
+                waiting()
+            time.sleep(LOOK)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def shown(run: Run, task: str, step: str) -> Callable[[], None]:
+    """Say once what is waited for, and keep the clock going."""
+    said = False
+
+    def show() -> None:
+        nonlocal said
+        if not said:
+            said = True
+            run.progress(task, Progress(step=step))
+            run.events.write("waiting-for", task=task, what=step)
+        run.supervisor.tick()
+
+    return show

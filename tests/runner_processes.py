@@ -1,0 +1,174 @@
+"""Several runner processes on one repository, each with a run of its own: what a worker of `pytest -n` is to the core.
+
+A process is told what to do line by line, and answers each with a line; its agent is a shell script.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from pytest_agenttasks import attempt as attempt_module
+from pytest_agenttasks import bookkeeping, preflight, recovery
+from pytest_agenttasks.agents.contract import AgentResult, AgentWorkspace, Progress, Prompt
+from pytest_agenttasks.attempt_record import earlier_failures
+from pytest_agenttasks.outcome import Outcome, SetupError
+from pytest_agenttasks.queue import open_queue
+from pytest_agenttasks.run import NoExtensions, Run, open_run
+from pytest_agenttasks.settings import records as settings
+from pytest_agenttasks.tasks.task import Task, read
+from pytest_agenttasks.trees.repository import discover
+from tests.user_repository import UserRepository
+
+
+class RunnerProcess:
+    """One of them; `worker` is its slot, `owner` its name in the journal."""
+
+    def __init__(self, repository: UserRepository, script: Path, queue: str = "tasks/pending") -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.runner_processes", str(repository.path), str(script), queue],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent.parent,
+            env=os.environ,
+        )
+        hello = self.answer()
+        self.worker: int = hello["worker"]
+        self.owner: str = hello["owner"]
+
+    def tell(self, what: str, name: str = "") -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps([what, name]) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """What became of the command that was told first and is not answered yet."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, "the runner process has ended"
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def do(self, what: str, name: str = "") -> dict[str, Any]:
+        self.tell(what, name)
+        return self.answer()
+
+    def attempt(self, name: str) -> dict[str, Any]:
+        return self.do("attempt", name)
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def close(self) -> None:
+        """Let it end by itself, in time."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None and not pipe.closed:
+                pipe.close()
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@contextmanager
+def processes(
+    repository: UserRepository, script: Path, count: int, queue: str = "tasks/pending"
+) -> Iterator[list[RunnerProcess]]:
+    """So many of them, started one after the other; killed at the end, should they not end by themselves."""
+    with ExitStack() as stack:
+        started = []
+        for _ in range(count):
+            process = RunnerProcess(repository, script, queue)
+            stack.callback(process.close)
+            started.append(process)
+        yield started
+
+
+class _Scripted(NoExtensions):
+    """The agent `scripted`: a shell script, with `$TASK`, `$ATTEMPT`, `$FILE` (the first of the scope) and `$PROMPT`."""
+
+    def __init__(self, script: Path) -> None:
+        self.script = script
+
+    def run_agent(self, task: Task, workspace: AgentWorkspace, prompt: Prompt) -> AgentResult | None:
+        variables = {
+            "TASK": task.name, "ATTEMPT": str(workspace.attempt), "FILE": task.scope[0].pattern, "PROMPT": str(prompt.file),
+        }  # fmt: skip
+        finished = workspace.execute(
+            ["/bin/sh", "-eu", str(self.script)], stdout=workspace.logs / "said",
+            env={**workspace.environment, **variables},
+        )  # fmt: skip
+        assert finished.ok, (workspace.logs / "said").read_text()
+        return AgentResult()
+
+    def knows_agent(self, name: str) -> bool:
+        return name == "scripted"
+
+
+def _obey(run: Run, what: str, name: str) -> dict[str, Any]:
+    file = run.queue.pending / f"{name}.md"
+    match what:
+        case "check":
+            said: list[str] = []
+            preflight.check(run, said.append)
+            return {"said": said}
+        case "attempt":
+            task = read(file)
+            this = attempt_module.attempt(run, task, earlier_failures(run, task))
+            assert this.outcome is not None
+            return {"number": this.number, **_plain(this.outcome)}
+        case "give-up":
+            return {"note": bookkeeping.give_up(run, read(file))}
+        case "commit-queue":
+            return {"commit": bookkeeping.commit_queue(run)}
+        case "recover":
+            lines: list[str] = []
+            return {"recovered": recovery.recover_worker(run, name, lines.append), "said": lines}
+        case _:
+            raise ValueError(what)
+
+
+def _plain(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "kind": outcome.kind.value, "summary": outcome.summary, "evidence": outcome.evidence, "commit": outcome.commit,
+    }  # fmt: skip
+
+
+def main() -> None:
+    top, script, pending = sys.argv[1:]
+    repository = discover(Path(top))
+    file = repository.top / settings.FILE_NAME
+    queue = open_queue(repository, repository.top / pending)
+    steps = Path(script).with_suffix(".steps")
+
+    def progress(task: str, now: Progress) -> None:
+        with steps.open("a") as log:
+            log.write(f"{task}: {now.step}\n")
+
+    run = open_run(repository, queue, settings.load(file), file, _Scripted(Path(script)), progress=progress)
+    out = sys.stdout
+    sys.stdout = sys.stderr
+    print(json.dumps({"worker": run.worker, "owner": run.owner}), file=out, flush=True)
+    try:
+        for line in sys.stdin:
+            what, name = json.loads(line)
+            try:
+                answer = _obey(run, what, name)
+            except SetupError as error:
+                answer = {"kind": "setup-error", "summary": str(error)}
+            print(json.dumps(answer), file=out, flush=True)
+    finally:
+        run.close()
+
+
+if __name__ == "__main__":
+    main()
