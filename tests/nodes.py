@@ -69,7 +69,7 @@ def scheduler(made: Sequence[Task], settings: Settings | None = None) -> TaskSch
     """A scheduler whose collection is these tasks' names."""
     account = OwnAccount(settings or Settings(), datetime(2026, 1, 1))
     by_name = {task.name: task for task in made}
-    return TaskScheduler(account, lambda ids: Schedule([by_name[name] for name in ids]), lambda: None)
+    return TaskScheduler(None, account, lambda ids: Schedule([by_name[name] for name in ids]), lambda: None)
 
 
 def join(made: TaskScheduler, node: FakeNode, names: Sequence[str]) -> None:

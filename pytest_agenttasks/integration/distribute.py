@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import threading
@@ -43,7 +44,7 @@ class Distribution:
         self.account = account
         self.terminal = terminal
         self.crew = Crew(account)
-        self.scheduler = TaskScheduler(account, self._begin, self._tick)
+        self.scheduler = TaskScheduler(session.config, account, self._begin, self._tick)
         self.board = Board(session, self.crew, self.scheduler)
         session.config.pluginmanager.register(self.board, "agenttasks-board")
         self._plain: dict[str, Any] = {}
@@ -155,11 +156,12 @@ class Distribution:
         advice = "it is tried again" if again else "the task is still pending; its attempts are kept"
         report.when = "call"
         report.longrepr = printable(f"{name}: {summary}; {advice}")
+        report.agenttasks = {"tried" if again else "row": wire.plain_row(row)}  # type: ignore[attr-defined]
+        report.outcome = "rerun" if again else "failed"  # type: ignore[assignment]
         report.user_properties = [("outcome", kind.value), ("attempts", str(self._crashes[name]))]
-        told = {"tried" if again else "row": wire.plain_row(row)}
-        report.agenttasks = told  # type: ignore[attr-defined]
-        if again:
-            report.outcome = "rerun"  # type: ignore[assignment]
+        if not again:  # this report, which xdist logs next, becomes the one that closes the testcase in JUnit
+            self.queue_session.config.hook.pytest_runtest_logreport(report=copy.copy(report))
+            report.when, report.outcome, report.longrepr = "teardown", "passed", None
         self.scheduler.after_crash(name, again=again)
 
     def _drain(self, distributed: Any) -> None:

@@ -7,7 +7,7 @@ behind it, which each worker has at the end of its list and which does nothing (
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from .limits import OwnAccount
 from .schedule import Schedule
@@ -26,9 +26,14 @@ class TaskScheduler:
     """xdist's `Scheduling`. `stopped`: why nothing is handed out any more."""
 
     def __init__(
-        self, account: OwnAccount, begin: Callable[[Sequence[str]], Schedule], tick: Callable[[], None]
+        self,
+        config: Any,
+        account: OwnAccount,
+        begin: Callable[[Sequence[str]], Schedule],
+        tick: Callable[[], None],
     ) -> None:
         """`begin` is called once, with the node ids that were collected, before anything is handed out."""
+        self.config = config  # other plugins look for it
         self.account = account
         self.schedule_of_tasks: Schedule | None = None
         self.stopped: str | None = None
@@ -101,9 +106,8 @@ class TaskScheduler:
         self.account.hand_out(-1)
         self._hand_out()
 
-    def mark_test_pending(self, item: str) -> None:
-        """For a task whose worker has died: it is to run again."""
-        self.after_crash(self.name_of(item), again=True)
+    def mark_test_pending(self, _item: str) -> None:
+        """What a plugin for reruns asks for. Whether a task runs again after its worker died is not its to say."""
 
     def remove_pending_tests_from_node(self, _node: Node | None, _indices: Sequence[int]) -> None:
         """xdist takes tests back only at a scheduler's request. This one asks for none, and takes the event as a tick."""

@@ -39,9 +39,9 @@ def other_distribution(typed: argparse.Namespace) -> str | None:
     )
 
 
-def refuse_without_xdist(typed: Sequence[str], known: argparse.Namespace) -> None:
-    """Say what is missing when `-n` was typed and nobody knows it. Raises UsageError."""
-    if hasattr(known, "numprocesses"):
+def refuse_without_xdist(typed: Sequence[str], pluginmanager: pytest.PytestPluginManager) -> None:
+    """Say what is missing when `-n` was typed and nobody would act on it. Raises UsageError."""
+    if any(pluginmanager.has_plugin(name) for name in ("xdist", "xdist.plugin")):
         return
     found = next((argument for argument in typed if _OWN.fullmatch(argument)), None)
     if found is not None:
