@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ..outcome import Kind
 from ..report.printable import one_line
 from ..report.summary import Row
 from ..settings.durations import format_duration
@@ -53,6 +54,9 @@ class Board:
         if reporter is None:
             return
         reporter.ensure_newline()
+        distributed = self._session.config.pluginmanager.get_plugin("terminaldistreporter")
+        if distributed is not None:
+            distributed.rewrite = lambda *_, **__: None  # its line about workers that are coming up
         self._due = time.monotonic() + (REFRESH if reporter.isatty else HEARTBEAT)
         if reporter.isatty:
             self._above = reporter._tw._file = _Above(reporter._tw._file)
@@ -161,7 +165,7 @@ def _details(row: Row | None) -> str:
         return ""
     cost = "" if row.cost_usd is None else f", ${row.cost_usd:.2f}"
     spent = f" {format_duration(row.seconds)}{cost}" if row.seconds else ""
-    return f"{spent}: {row.kind}: {row.summary}"
+    return f"{spent}: {row.summary}" if row.kind is Kind.LANDED else f"{spent}: {row.kind}: {row.summary}"
 
 
 class _Above:
@@ -179,10 +183,11 @@ class _Above:
         return written
 
     def draw(self, lines: Sequence[str]) -> None:
-        """Put the board below what is there; nothing while a line is being written."""
-        if self._broken_off:
-            return
+        """Put the board below what is there, on a line of its own."""
         self._erase()
+        if self._broken_off and lines:
+            self.file.write("\n")
+            self._broken_off = False
         self.file.write("".join(f"{line}\n" for line in lines))
         self.file.flush()
         self._drawn = len(lines)

@@ -38,6 +38,15 @@ class Explanation(TerminalRepr):
     def __str__(self) -> str:
         return self.text
 
+    def to_plain(self) -> tuple[str, str, int, str]:
+        """For `from_plain`, in another process; pytest itself would keep only the text."""
+        where = self.reprcrash
+        return self.text, where.path, where.lineno, where.message
+
+    @classmethod
+    def from_plain(cls, text: str, path: str, line: int, message: str) -> Explanation:
+        return cls(text, ReprFileLocation(path, line, message))
+
     def toterminal(self, tw: TerminalWriter) -> None:
         tw.line(self.text)
 

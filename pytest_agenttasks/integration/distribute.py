@@ -20,6 +20,7 @@ from ..report.summary import Row
 from ..trees.repository_checks import working_branch
 from . import wire
 from .board import Board
+from .collection import Explanation
 from .crash import end_worker
 from .crew import Crew, Member
 from .hand_over import to_plain
@@ -124,6 +125,8 @@ class Distribution:
         report.worker = worker.gateway.id if worker is not None else None  # type: ignore[attr-defined]
         told = report.__dict__.get("agenttasks") or {}
         self.queue_session.notes += told.get("notes", [])
+        if "explanation" in told:
+            report.longrepr = Explanation.from_plain(*told["explanation"])
         if "row" in told:
             name = self.scheduler.name_of(report.nodeid)
             self.queue_session.rows[name] = wire.row_of(name, told["row"])

@@ -20,7 +20,7 @@ from ..report.printable import one_line, printable
 from ..trees.repository import discover
 from . import wire
 from .choosing import Choosing
-from .collection import TaskItem
+from .collection import Explanation, TaskItem
 from .hand_over import from_plain
 from .limits import Used
 from .opening import STOP_SIGNALS, open_for, usage_error, warnings_are_no_errors
@@ -61,6 +61,7 @@ class Line:
         self._channel = channel
         self._parent = os.getppid()
         self._due = 0.0
+        self._unsent: Progress | None = None
 
     def send(self, name: str, *values: object) -> None:
         try:
@@ -71,20 +72,24 @@ class Line:
     def begin(self, what: str) -> None:
         self.send(wire.BEGAN, one_line(what))
         self._due = 0.0
+        self._unsent = None
 
     def progress(self, _task: str, progress: Progress) -> None:
-        if time.monotonic() >= self._due:
-            self._due = time.monotonic() + REFRESH
-            self.send(wire.STEP, one_line(progress.step), progress.cost_usd)
+        self._unsent = progress
         self.tick()
 
     def tick(self) -> None:
         """Raises KeyboardInterrupt when nobody is there any more to hear of a result: the run was killed."""
         if os.getppid() != self._parent:
             raise KeyboardInterrupt(GONE)
+        if self._unsent is not None and time.monotonic() >= self._due:
+            self._due = time.monotonic() + REFRESH
+            self.send(wire.STEP, one_line(self._unsent.step), self._unsent.cost_usd)
+            self._unsent = None
 
     def wait(self) -> None:
         self._due = 0.0
+        self._unsent = None
 
     def waiting(self, _task: str, why: str, left: float) -> None:
         self.tick()
@@ -190,4 +195,6 @@ class Worker:
             told["row"] = wire.plain_row(session.rows[name])
         elif name in session.progress and session.progress[name].outcomes:
             told["tried"] = wire.plain_row(session.progress[name].row)
+        if isinstance(report.longrepr, Explanation):
+            told["explanation"] = report.longrepr.to_plain()
         report.agenttasks = told  # type: ignore[attr-defined]
