@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from . import acceptance, canary, gates, retry, review_gate
+from . import acceptance, canary, gates, retry, review_gate, together
 from .agents.contract import Progress
-from .attempt_record import Attempt, logs_of, record
+from .attempt_record import Attempt, failed_together, logs_of, record
 from .base import Base, base_of
 from .bookkeeping import commit_message, settle, task_move
 from .breakdown import NO_SPACE, broken, unsupervised
@@ -82,6 +82,7 @@ def _record(run: Run, this: Attempt, outcome: Outcome) -> None:
 
 def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: float | None) -> Outcome:
     task = this.task
+    failures = [*failures, *failed_together(run, task)]
     base = base_of(run)
     start = _start(run, this, failures, base)  # from the attempt before, which the next record hides
     run.journal.write(
@@ -116,7 +117,9 @@ def _ask_canary(run: Run, this: Attempt, base: Base) -> None:
 
 def _start(run: Run, this: Attempt, failures: Sequence[Outcome], base: Base) -> str:
     """The tree the session starts from: the base, or what the last attempt had when a gate failed it."""
-    if not failures or failures[-1].kind is not Kind.GATE or run.settings.retry_from == "base":
+    if not failures or run.settings.retry_from == "base":
+        return base.tree
+    if failures[-1].kind is not Kind.GATE and not failures[-1].together:
         return base.tree
     found = retry.last_files(run, this.task)
     if found is None:
@@ -171,16 +174,11 @@ def _land_on_tip(
     names = [gate.name for gate in (*gates.shell(wanted), *asked)]
     done = commit(run.shadow, candidate, tip.commit, commit_message(run, this, names))
     run.progress(task.name, Progress(step="gates"))
-    this.verdicts = gates.check(run, wanted, candidate, done, logs_of(run, task), this.stem, base=tip.tree)
-    this.note_gates()
-    if not this.verdicts[-1].passed:
-        red = this.verdicts[-1]
-        outcome = gates.refuse_red(run, wanted, red, tip.commit, logs_of(run, task), this.stem)
-        if outcome.kind is Kind.GATE and red.compared not in ("", tip.tree):
-            return None  # held against an older tree of the branch; the tests of this tip are known now
-        raise Ended(outcome)
-    logs = logs_of(run, task)
-    this.verdicts += acceptance.check(run, task, candidate, done, logs, this.stem, tip.tree)
+    try:
+        if not _verify(run, this, wanted, candidate, done, tip):
+            return None
+    except Ended as ended:
+        raise Ended(together.judged(run, this, ended.outcome, tip, base_tree, changes)) from ended
     passed = write_passed(run, this, tip, done, memory)
     if asked:
         _review(run, this, asked, review_gate.Submission(candidate, tip.tree, changes, memory))
@@ -191,6 +189,27 @@ def _land_on_tip(
     make_ahead(run, "agent", run.tree_of(passed.new), passed.new)
     with turn(run, task.name):
         return passed if move_branch(run, task, passed) else None
+
+
+def _verify(
+    run: Run, this: Attempt, wanted: Sequence[GateSettings], candidate: str, done: str, tip: Base
+) -> bool:
+    """The gates and the task's own commands on a tree to be landed; False where they are to be asked again.
+
+    Raises Ended for a red one.
+    """
+    task = this.task
+    this.verdicts = gates.check(run, wanted, candidate, done, logs_of(run, task), this.stem, base=tip.tree)
+    this.note_gates()
+    if not this.verdicts[-1].passed:
+        red = this.verdicts[-1]
+        outcome = gates.refuse_red(run, wanted, red, tip.commit, logs_of(run, task), this.stem)
+        if outcome.kind is Kind.GATE and red.compared not in ("", tip.tree):
+            return False  # held against an older tree of the branch; the tests of this tip are known now
+        raise Ended(outcome)
+    logs = logs_of(run, task)
+    this.verdicts += acceptance.check(run, task, candidate, done, logs, this.stem, tip.tree)
+    return True
 
 
 def _review(

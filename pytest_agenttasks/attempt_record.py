@@ -100,6 +100,17 @@ def failure_before_requeue(run: Run, task: Task) -> list[Outcome]:
     return []
 
 
+def failed_together(run: Run, task: Task) -> list[Outcome]:
+    """The last outcome, uncharged, of a result that passed alone and failed with what had landed meanwhile; none where
+    the task has been charged with something since."""
+    for ended in reversed(run.journal.history.ended.get(task.name, ())):
+        if ended.kind.charged or ended.kind is Kind.LANDED:
+            break
+        if ended.together:
+            return [_read_back(run, task, ended)]
+    return []
+
+
 def _read_back(run: Run, task: Task, ended: AttemptEnded) -> Outcome:
     document = _written_before(logs_of(run, task) / f"attempt-{ended.attempt}.json")
     return Outcome(
@@ -108,6 +119,7 @@ def _read_back(run: Run, task: Task, ended: AttemptEnded) -> Outcome:
         evidence=document.evidence,
         gate=document.gate,
         paths=document.paths,
+        together=ended.together,
     )
 
 
@@ -172,6 +184,7 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
             turns=this.turns,
             session=agent.session,
             flaky=this.flaky,
+            together=outcome.together,
         )
     )
     run.events.write(

@@ -13,7 +13,7 @@ from . import gates
 from .attempt_record import session_id, total_cost
 from .base import memory_of
 from .journal import Failed, Landed, Passed, Released
-from .landing import BranchMoved, InTheWay, advance
+from .landing import BranchMoved, InTheWay, advance, between_landings
 from .memory.agent_changes import AgentMemory, merge_additions
 from .memory.text import Completed, record_completed, update_queue
 from .outcome import SetupError
@@ -94,15 +94,25 @@ def memory_changes(
     done = [Completed(date=today, name=task.name, title=task.title) for task in landed]
     text = record_completed(text, done, run.settings.memory.completed_log_limit).text
     if re.search(r"active\s+task\s+queue", text, re.IGNORECASE):
-        text = update_queue(text, _pending(run, without))
+        text = update_queue(text, _pending(run, tree, without))
     if text == found.text:
         return []
     mode, old = entries(run.shadow, tree, [found.path])[found.path]
     return [Change(found.path, mode, mode, old, write_blob(run.shadow, text.encode("utf-8")))]
 
 
-def _pending(run: Run, without: str) -> list[tuple[str, str]]:
-    return [(name, run.titles.get(name, name)) for name in sorted(names(run.queue.pending) - {without})]
+def _pending(run: Run, tree: str, without: str) -> list[tuple[str, str]]:
+    """The pending tasks as they are with `tree` on the branch: another process may be moving its files just now."""
+    listed = names(run.queue.pending) - {without}
+    if run.queue.tracked:
+        paths = {name: run.queue.git_path("pending", name) for name in listed}
+        moved = {name: [run.queue.git_path(to, name) for to in ("done", "failed")] for name in listed}
+        there = entries(run.shadow, tree, [*paths.values(), *(path for to in moved.values() for path in to)])
+        listed = {name for name in listed if paths[name] in there or there.keys().isdisjoint(moved[name])}
+    else:
+        tip = run.repository.tip()
+        listed -= {name for name, passed in run.journal.history.passed.items() if passed.new == tip}
+    return [(name, run.titles.get(name, name)) for name in sorted(listed)]
 
 
 def give_up(run: Run, task: Task) -> str | None:
@@ -199,18 +209,19 @@ def _keep_books(run: Run, why: str, draft: Callable[[str], Draft | None]) -> str
 
     Raises InTheWay, and BranchMoved when the branch keeps moving.
     """
-    for _ in range(TRIES):
-        tip = run.repository.tip()
-        tree = run.tree_of(tip)
-        wanted = draft(tree)
-        if wanted is None:
-            return None
-        new_tree = compose(run.shadow, tree, wanted.changes)
-        if new_tree == tree:
-            return None
-        done = commit(run.shadow, new_tree, tip, f"{wanted.subject}\n")
-        try:
-            with turn(run, ""):
+    with turn(run, "bookkeeping"):
+        for _ in range(TRIES):
+            with between_landings(run.shadow, run.journal):
+                tip = run.repository.tip()
+                tree = run.tree_of(tip)
+                wanted = draft(tree)
+            if wanted is None:
+                return None
+            new_tree = compose(run.shadow, tree, wanted.changes)
+            if new_tree == tree:
+                return None
+            done = commit(run.shadow, new_tree, tip, f"{wanted.subject}\n")
+            try:
                 advance(
                     run.shadow,
                     run.journal,
@@ -220,10 +231,10 @@ def _keep_books(run: Run, why: str, draft: Callable[[str], Draft | None]) -> str
                     why=why,
                     on_disk=wanted.on_disk,
                 )
-        except BranchMoved:
-            continue
-        gates.inherit(run, run.settings.gates, tree, new_tree)
-        return done
+            except BranchMoved:
+                continue
+            gates.inherit(run, run.settings.gates, tree, new_tree)
+            return done
     raise BranchMoved("the branch keeps moving")
 
 

@@ -13,6 +13,7 @@ import msgspec
 from . import verdicts
 from .evidence.before import before, holds
 from .gate_run import run_gate
+from .gate_slots import gate_slot
 from .outcome import Ended, Kind, Outcome
 from .report.printable import printable
 from .run import Run
@@ -64,6 +65,22 @@ def check(
     kept = [verdict for verdict in known if verdict and not verdict.inherited]
     if known and len(kept) == len(gates) and all(map(partial(holds, run, base=base), gates, kept, keys)):
         return kept
+    with gate_slot(run, logs.name):
+        return _repeated(run, gates, tree, head, base, logs, stem, keys, second_chance=second_chance)
+
+
+def _repeated(
+    run: Run,
+    gates: Sequence[GateSettings],
+    tree: str,
+    head: str,
+    base: str | None,
+    logs: Path,
+    stem: str,
+    keys: Sequence[str],
+    *,
+    second_chance: bool,
+) -> list[Verdict]:
     series = partial(_in_order, run, gates, tree, head, base, logs)
     given = series(stem, "")
     first: dict[int, Verdict] = {}

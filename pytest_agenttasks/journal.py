@@ -118,6 +118,7 @@ class AttemptEnded(Record, frozen=True, tag="attempt-ended"):
     turns: int | None = None
     session: str | None = None
     flaky: tuple[str, ...] = ()
+    together: bool = False
 
 
 class Failed(Record, frozen=True, tag="failed"):
@@ -168,6 +169,8 @@ class History:
     passed: dict[str, Passed] = field(default_factory=dict)
     starts: dict[str, AttemptStarted] = field(default_factory=dict)
     guarded: dict[str, CanaryAsked] = field(default_factory=dict)
+    together: set[str] = field(default_factory=set)
+    """The tasks that have failed only together with what had landed meanwhile, since they were queued."""
     sessions: int = 0
     forward: Forward | None = None
     running: dict[str, AttemptStarted] = field(default_factory=dict)
@@ -201,23 +204,29 @@ class History:
             case Landed(task=task):
                 self.passed.pop(task, None)
                 self.landed[task] = record
-                self.charged.pop(task, None)
+                self._begin_anew(task)
             case AttemptEnded(task=task):
                 self._close(task, record.attempt)
                 self.ended.setdefault(task, []).append(record)
                 self.spent_usd += record.cost_usd or 0.0
+                if record.together:
+                    self.together.add(task)
                 if record.kind.charged:
                     self.charged[task] = self.charged.get(task, 0) + 1
             case Failed(task=task):
-                self.charged.pop(task, None)
+                self._begin_anew(task)
             case Released(task=task):
-                self.charged.pop(task, None)
+                self._begin_anew(task)
                 self.landed.pop(task, None)
             case AttemptStored():
                 self.sessions += 1
             case Recovered(of=owner):
                 for opened in (self.running, self.interrupted, self.programs):
                     opened.pop(owner, None)
+
+    def _begin_anew(self, task: str) -> None:
+        self.charged.pop(task, None)
+        self.together.discard(task)
 
     def _close(self, task: str, attempt: int) -> None:
         """An attempt is over, whoever wrote that down."""

@@ -93,6 +93,17 @@ def advance(
         journal.write(Forwarded(new=new))
 
 
+@contextmanager
+def between_landings(shadow: Shadow, journal: Journal) -> Iterator[None]:
+    """While no landing goes on, and none is half-way: what is read of branch, index and checkout fits together."""
+    with FileLock(shadow.repository.home / "landing.lock"):
+        journal.refresh()
+        if journal.history.forward is not None:
+            with uninterrupted():
+                _mend(shadow, journal)
+        yield
+
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

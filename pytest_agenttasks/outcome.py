@@ -54,7 +54,7 @@ class Outcome:
     needs to see (a tail of at most 16 KB); `advice` says what to do next. All three may hold text that an
     agent wrote: pass them through `printable` before they reach a terminal or a report.
     `resumes_at` is epoch seconds, for outcomes that state when the service is back. `stays`: not to be tried
-    again in this run.
+    again in this run. `together`: it passes alone, and fails with what has landed meanwhile.
     """
 
     kind: Kind
@@ -67,6 +67,7 @@ class Outcome:
     commit: str | None = None
     resumes_at: float | None = None
     stays: bool = False
+    together: bool = False
 
     @property
     def landed(self) -> bool:

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,30 @@ from pytest_agenttasks.queue import open_queue
 from pytest_agenttasks.run import NoExtensions, Run, open_run
 from pytest_agenttasks.settings import records as settings
 from pytest_agenttasks.tasks.task import Task, read
+from pytest_agenttasks.trees import repository as repository_module
 from pytest_agenttasks.trees.repository import discover
-from tests.user_repository import UserRepository
+from tests.user_repository import UserRepository, task_text
+
+MEMORY = "# Project\n\n## Do Not Touch\n\n- LICENSE\n\n## Active Task Queue\n\n## Completed Tasks Log\n"
+
+
+def configured(repository: UserRepository, gate: str = "sh gate.sh", **more: object) -> None:
+    """Settings, a memory file and a gate that is red when a file says `broken`."""
+    document = {
+        "agent": {"name": "scripted"}, "retry_delay": 0, "canary": "off", "sandbox": "none",
+        "gates": [{"name": "tests", "run": gate}], **more,
+    }  # fmt: skip
+    repository.commit(
+        "settings",
+        **{"agenttasks.yaml": json.dumps(document), "CLAUDE.md": MEMORY, "gate.sh": "! grep -r broken src\n"},
+    )
+
+
+def queued(repository: UserRepository, tasks: dict[str, str], folder: str = "tasks/pending") -> None:
+    """Task files, each with one file in scope, committed."""
+    for name, file in tasks.items():
+        repository.write(f"{folder}/{name}.md", task_text(f"Task {name}", (file,)))
+    repository.commit("queue")
 
 
 class RunnerProcess:
@@ -130,11 +152,26 @@ def _obey(run: Run, what: str, name: str) -> dict[str, Any]:
             return {"note": bookkeeping.give_up(run, read(file))}
         case "commit-queue":
             return {"commit": bookkeeping.commit_queue(run)}
+        case "die-at":
+            _die_at(name)
+            return {}
         case "recover":
             lines: list[str] = []
             return {"recovered": recovery.recover_worker(run, name, lines.append), "said": lines}
         case _:
             raise ValueError(what)
+
+
+def _die_at(command: str) -> None:
+    """From now on this process is killed where it would start this git command in the user's repository."""
+    real = vars(repository_module)["git"]
+
+    def git(args: Sequence[str], **options: Any) -> bytes:
+        if args[0] == command:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return bytes(real(args, **options))
+
+    vars(repository_module)["git"] = git
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:

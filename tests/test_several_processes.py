@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -10,29 +9,8 @@ import pytest
 
 from pytest_agenttasks.journal import Journal
 from tests.living import until
-from tests.runner_processes import processes
+from tests.runner_processes import configured, processes, queued
 from tests.user_repository import UserRepository, task_text
-
-MEMORY = "# Project\n\n## Do Not Touch\n\n- LICENSE\n\n## Completed Tasks Log\n"
-
-
-def configure(repository: UserRepository, gate: str = "sh gate.sh", **more: object) -> None:
-    """Settings, a memory file and a gate that is red when a file says `broken`."""
-    document = {
-        "agent": {"name": "scripted"}, "retry_delay": 0, "canary": "off", "sandbox": "none",
-        "gates": [{"name": "tests", "run": gate}], **more,
-    }  # fmt: skip
-    repository.commit(
-        "settings",
-        **{"agenttasks.yaml": json.dumps(document), "CLAUDE.md": MEMORY, "gate.sh": "! grep -r broken src\n"},
-    )
-
-
-def queue(repository: UserRepository, tasks: dict[str, str], folder: str = "tasks/pending") -> None:
-    """Task files, each with one file in scope, committed."""
-    for name, file in tasks.items():
-        repository.write(f"{folder}/{name}.md", task_text(f"Task {name}", (file,)))
-    repository.commit("queue")
 
 
 @pytest.fixture
@@ -44,9 +22,9 @@ def script(tmp_path: Path) -> Path:
 
 
 def test_tasks_of_several_processes_all_land(repository: UserRepository, script: Path) -> None:
-    configure(repository)
+    configured(repository)
     names = [f"{number:03}-task" for number in range(12)]
-    queue(repository, {name: f"src/{name}.txt" for name in names})
+    queued(repository, {name: f"src/{name}.txt" for name in names})
     with processes(repository, script, 3) as started:
         assert [process.worker for process in started] == [0, 1, 2]
         for position, name in enumerate(names):
@@ -68,8 +46,8 @@ def test_tasks_of_several_processes_all_land(repository: UserRepository, script:
 def test_a_killed_process_is_recovered_while_another_goes_on(
     repository: UserRepository, script: Path, tmp_path: Path
 ) -> None:
-    configure(repository)
-    queue(repository, {"001-dies": "src/a.txt", "002-lives": "src/b.txt", "003-other": "src/c.txt"})
+    configured(repository)
+    queued(repository, {"001-dies": "src/a.txt", "002-lives": "src/b.txt", "003-other": "src/c.txt"})
     for fifo in ("go-dies", "go-lives"):
         os.mkfifo(tmp_path / fifo)
     script.write_text(
@@ -110,8 +88,8 @@ def test_a_killed_process_is_recovered_while_another_goes_on(
 def test_what_a_killed_process_left_is_stored_before_its_slot_is_used_again(
     repository: UserRepository, script: Path, tmp_path: Path
 ) -> None:
-    configure(repository)
-    queue(repository, {"001-dies": "src/a.txt", "002-next": "src/b.txt"})
+    configured(repository)
+    queued(repository, {"001-dies": "src/a.txt", "002-next": "src/b.txt"})
     os.mkfifo(tmp_path / "never")
     script.write_text(
         'echo "$TASK $ATTEMPT" >> "$FILE"\n'
@@ -128,3 +106,40 @@ def test_what_a_killed_process_left_is_stored_before_its_slot_is_used_again(
     assert "001-dies 1" in repository.git(
         "--git-dir", str(shadow), "show", "refs/attempts/001-dies/1:src/a.txt"
     )
+
+
+@pytest.mark.parametrize("next_one", ["lands", "commits the queue"])
+def test_whoever_comes_next_finishes_the_landing_of_a_killed_process(
+    repository: UserRepository, script: Path, next_one: str
+) -> None:
+    configured(repository)
+    queued(repository, {"001-dies": "src/a.txt", "002-next": "src/b.txt"})
+    with processes(repository, script, 2) as (first, second):
+        first.do("die-at", "read-tree")
+        first.tell("attempt", "001-dies")
+        assert first.process.wait(timeout=30) == -9
+        assert repository.status() != ""
+        if next_one == "commits the queue":
+            repository.write("tasks/pending/003-new.md", task_text("New", ("src/new.txt",)))
+            assert second.do("commit-queue")["commit"]
+            assert repository.files_of("HEAD") == ["tasks/pending/003-new.md"]
+        assert second.attempt("002-next")["kind"] == "landed"
+        assert repository.status() == ""
+        found = second.do("recover", first.owner)
+        assert any("001-dies had landed" in line for line in found["said"]), found
+    done = Journal(repository.path / ".git/agenttasks/journal.jsonl").history.landed
+    assert set(done) == {"001-dies", "002-next"}
+    assert repository.read("src/a.txt") == "a\n001-dies\n"
+
+
+def test_attempts_of_one_task_in_several_processes_are_counted_together(
+    repository: UserRepository, script: Path
+) -> None:
+    configured(repository)
+    queued(repository, {"001-x": "src/a.txt"})
+    script.write_text('echo "broken $ATTEMPT" >> "$FILE"\n')
+    with processes(repository, script, 2) as (first, second):
+        answers = [process.attempt("001-x") for process in (first, second)]
+        assert [(answer["number"], answer["kind"]) for answer in answers] == [(1, "gate"), (2, "gate")]
+        history = Journal(repository.path / ".git/agenttasks/journal.jsonl").history
+        assert history.charged == {"001-x": 2}

@@ -218,6 +218,9 @@ class Settings(Record, frozen=True, kw_only=True):
         _says("How long to wait for a usage limit or an outage; null: no limit (0 with CI set)"),
     ] = None
     until: Annotated[TimeOfDay | None, _says("Hand out nothing after that time of day")] = None
+    gate_slots: Annotated[
+        Count | None, _says("Sets of gates that run at a time, over all workers; null: no limit")
+    ] = None
     protected: Annotated[Texts, _says("Paths that no task may change")] = ()
     tests: Annotated[Texts | None, _says("Globs of test files; null: the usual ones of every language")] = (
         None
