@@ -14,9 +14,11 @@ from . import (
     first_workspace,
     gate_checkout,
     machine,
+    makespan,
     ordinary_start,
     per_task,
     sandbox,
+    throughput,
 )
 
 BENCHMARKS = {
@@ -27,6 +29,8 @@ BENCHMARKS = {
     "collection": collection,
     "ordinary-start": ordinary_start,
     "sandbox": sandbox,
+    "makespan": makespan,
+    "throughput": throughput,
 }
 _FOREIGN = ("GIT_", "XDG_", "AGENTTASKS_", "PYTEST_", "PYTHONDONTWRITEBYTECODE", "CI")
 
