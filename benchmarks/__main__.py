@@ -61,6 +61,8 @@ def _own_home(home: Path) -> None:
     for variable in [name for name in os.environ if name.startswith(_FOREIGN)]:
         del os.environ[variable]
     os.environ["HOME"] = str(home)
+    # Runs of pytest with workers clean up after the user's earlier ones when they end.
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(home)
 
 
 if __name__ == "__main__":
