@@ -6,12 +6,13 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from . import acceptance, canary, gates, retry, review_gate, together
+from . import acceptance, canary, gates, pause, retry, review_gate, together
 from .agents.contract import Progress
 from .attempt_record import Attempt, failed_together, logs_of, record
 from .base import Base, base_of
 from .bookkeeping import commit_message, settle, task_move
 from .breakdown import NO_SPACE, broken, unsupervised
+from .claims import claimed
 from .inspection import inspect
 from .journal import Abandoned, AttemptStarted, CanaryAsked, Passed
 from .meanwhile import refuse_edited, refuse_moved, text_id
@@ -25,7 +26,7 @@ from .settings.records import GateSettings
 from .tasks.scope import judge
 from .tasks.task import Task
 from .trees.changes import Change
-from .trees.checkout import make_ahead, ready, sweep_ahead
+from .trees.checkout import make_ahead, ready
 from .trees.dependencies import SetupFailed
 from .trees.shadow import commit, compose, conflicts, diff
 from .trees.workspace import Place
@@ -42,30 +43,35 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
     the agent did is kept) and SetupError (nothing further can run).
     """
     run.journal.refresh()
-    clear_place(run)
     this = Attempt(task, run.journal.history.attempts.get(task.name, 0) + 1)
     begun = time.monotonic()
-    try:
-        this.outcome = _resume(run, this) or _attempt(run, this, failures, timeout)
-    except Ended as ended:
-        this.outcome = ended.outcome
-    except KeyboardInterrupt:
-        this.outcome = Outcome(
-            Kind.INTERRUPTED, "stopped from outside; the task stays pending, its attempt is kept"
-        )
-        raise
-    except SetupError:
-        this.outcome = Outcome(Kind.INTERNAL, "the run cannot go on")
-        raise
-    except SupervisorLost as lost:
-        verified = task.name in run.journal.history.passed
-        this.outcome = unsupervised(lost, verified=verified, session=this.agent is None)
-    except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is recorded and the run stops
-        this.outcome = broken(error)
-    finally:
-        this.seconds = time.monotonic() - begun
-        if this.outcome is not None:
-            _record(run, this, this.outcome)
+    with ExitStack() as held:
+        try:
+            held.enter_context(claimed(run, task))
+            begun = time.monotonic()
+            run.journal.refresh()
+            clear_place(run)
+            this.number = run.journal.history.attempts.get(task.name, 0) + 1
+            this.outcome = _resume(run, this) or _attempt(run, this, failures, timeout)
+        except Ended as ended:
+            this.outcome = ended.outcome
+        except KeyboardInterrupt:
+            this.outcome = Outcome(
+                Kind.INTERRUPTED, "stopped from outside; the task stays pending, its attempt is kept"
+            )
+            raise
+        except SetupError:
+            this.outcome = Outcome(Kind.INTERNAL, "the run cannot go on")
+            raise
+        except SupervisorLost as lost:
+            verified = task.name in run.journal.history.passed
+            this.outcome = unsupervised(lost, verified=verified, begun=this.begun, session=this.agent is None)
+        except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is recorded and the run stops
+            this.outcome = broken(error)
+        finally:
+            this.seconds += time.monotonic() - begun
+            if this.outcome is not None:
+                _record(run, this, this.outcome)
     return this
 
 
@@ -83,6 +89,7 @@ def _record(run: Run, this: Attempt, outcome: Outcome) -> None:
 def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: float | None) -> Outcome:
     task = this.task
     failures = [*failures, *failed_together(run, task)]
+    this.seconds -= pause.wait(run, task.name)
     base = base_of(run)
     start = _start(run, this, failures, base)  # from the attempt before, which the next record hides
     run.journal.write(
@@ -95,13 +102,14 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
     _ask_canary(run, this, base)
     where, start = _workspace(run, start, base)
     prompt = write_prompt(run, this, failures, base, start)
-    try:
-        this.agent = hold_session(run, this, where, base, prompt, timeout)
-        sweep_ahead(run, "gate")
-    finally:
-        shot = store(run, this, where, base.tree)
-    if this.agent.failure is not None:
-        raise Ended(this.agent.failure)
+    with pause.session_begins(run, task.name) as now:
+        try:
+            this.agent = hold_session(now, this, where, base, prompt, timeout)
+        finally:
+            shot = store(run, this, where, base.tree)
+        if this.agent.failure is not None:
+            pause.announce(run, task.name, this.agent.failure)
+            raise Ended(this.agent.failure)
     verdict, memory = inspect(run, this, base, shot)
     return _land(run, this, base.tree, verdict.allowed, memory)
 
@@ -223,6 +231,7 @@ def _review(
     try:
         review_gate.check(run, this, asked, submission)
     except Ended as ended:
+        pause.announce(run, this.task.name, ended.outcome)
         if ended.outcome.kind is Kind.GATE:
             run.journal.write(Abandoned(task=this.task.name, attempt=this.number))
         raise
@@ -241,7 +250,7 @@ def _resume(run: Run, this: Attempt) -> Outcome | None:
     passed = run.journal.history.passed.get(this.task.name)
     if passed is None:
         return None
-    this.number = passed.attempt
+    this.number, this.begun = passed.attempt, True
     asked = run.journal.history.guarded.get(this.task.name)
     this.guarded = asked.guarded if asked is not None and asked.attempt == passed.attempt else None
     if passed.branch == run.branch and passed.task_blob == text_id(run, this.task):
@@ -253,5 +262,5 @@ def _resume(run: Run, this: Attempt) -> Outcome | None:
             if refused or ended.outcome.kind not in (Kind.MOVED, Kind.GATE, Kind.ACCEPT):
                 raise
     run.journal.write(Abandoned(task=this.task.name, attempt=passed.attempt))
-    this.number = run.journal.history.attempts.get(this.task.name, 0) + 1
+    this.number, this.begun = run.journal.history.attempts.get(this.task.name, 0) + 1, False
     return None

@@ -24,6 +24,8 @@ from .verdicts import Verdict
 class Attempt:
     """What is known of one attempt so far; `outcome` is set when it is over. Times in seconds, money in USD.
 
+    `begun`: its session has, or had in an earlier part of it.
+
     `denials` counts the edits and commands that its session was refused while it went on.
     `guarded`: what the canary said of its scope (yes, no, n/a, unknown), None where it was not asked.
     """
@@ -32,6 +34,7 @@ class Attempt:
     number: int
     seconds: float = 0.0
     outcome: Outcome | None = None
+    begun: bool = False
     agent: AgentResult | None = None
     notes: list[str] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)

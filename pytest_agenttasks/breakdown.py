@@ -13,9 +13,17 @@ from .trees.git import GitError
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
-def unsupervised(lost: SupervisorLost, *, verified: bool, session: bool) -> Outcome:
-    """The supervisor was killed: in a `session`, by a gate (whatever it runs can do that), or after the result was verified."""
+def unsupervised(lost: SupervisorLost, *, verified: bool, begun: bool, session: bool) -> Outcome:
+    """The supervisor was killed: before the session had `begun`, in a `session`, by a gate (whatever it runs can do that),
+    or after the result was verified."""
     evidence = str(lost)
+    if not begun and not verified:
+        return Outcome(
+            Kind.BASE_RED,
+            "the process that supervises programs was killed before the session, while a command ran on the base",
+            evidence=evidence,
+            advice="a gate, an `accept` command or `workspace.setup` ends processes that are not its own: mend that",
+        )
     if verified:
         what = "the process that supervises programs was killed; the verified result is kept for the next attempt"
         return Outcome(Kind.REVIEW, what, evidence=evidence)

@@ -82,6 +82,9 @@ def run_gate(
     said_red = finished.exit_code is not None and finished.stopped is None and not missing
     failed = _failure(gate, finished, limit)
     judged = judge(gate, failed, left, than.census, than.touched, said_red=said_red)
+    judged = replace(
+        judged, notes=(*judged.notes, *(f"gate `{gate.name}`: {note}" for note in finished.hit.notes))
+    )
     compared = than.base if judged.by_comparison else ""
     if not judged.reason:
         judged = replace(judged, reason=_rewritten(run, gate, where))
@@ -105,12 +108,16 @@ def _failure(gate: GateSettings, finished: Finished, limit: float) -> str:
         return f"`{gate.run}` did not end within {format_duration(limit)}"
     if finished.stopped == "output":
         return f"`{gate.run}` printed more than {MAX_OUTPUT // 1024 // 1024} MB"
+    short = finished.hit.memory
     if finished.exit_code is None:
-        return f"`{gate.run}` was killed by signal {finished.signal}"
+        return f"`{gate.run}` was killed" + (f": {short}" if short else f" by signal {finished.signal}")
     if finished.exit_code == 0:
         return ""
     meaning = {126: " (a program that cannot be run)", 127: " (a program that is not there)"}
-    return f"`{gate.run}` ended with exit status {finished.exit_code}{meaning.get(finished.exit_code, '')}"
+    why = f" (the kernel had ended processes of it: {short})" if short else ""
+    return (
+        f"`{gate.run}` ended with exit status {finished.exit_code}{meaning.get(finished.exit_code, '')}{why}"
+    )
 
 
 def _rewritten(run: Run, gate: GateSettings, where: Place) -> str:

@@ -41,6 +41,11 @@ def slot_of(owner: str) -> int:
     return int(found[3]) if found is not None else 0
 
 
+def pid_of(owner: str) -> int:
+    found = _TEXT.fullmatch(owner)
+    return int(found[1]) if found is not None else 0
+
+
 def process_lives(pid: int, started: float) -> bool:
     if lineage.LINUX:
         process = lineage.look_up(pid)

@@ -13,7 +13,7 @@ from .base import memory_of, rules_of
 from .bookkeeping import commit_queue
 from .journal import RunStarted
 from .outcome import SetupError
-from .processes import sandbox
+from .processes import cgroup_tree, sandbox
 from .queue import ensure_folders
 from .recovery import recover_all
 from .run import Run, agent_environment, agent_files, named
@@ -30,6 +30,8 @@ LOW_DISK = 200 * 1024 * 1024
 @named("the run cannot start")
 def check(run: Run, say: Callable[[str], None]) -> None:
     """Make sure that a run can start, after mending what a crashed one left. Raises SetupError."""
+    for told in run.programs.cgroups.clear():
+        say(told)
     recover_all(run, say)
     refuse_unusable(run.repository)
     refuse_dirty(run.repository, run.queue.relative if run.queue.tracked else None)
@@ -45,6 +47,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     rules_of(run.settings, run.queue, memory_of(run.shadow, tree, run.settings.memory.file))
     for line in sandbox.describe(run.programs.sandbox):
         say(line)
+    if run.programs.cgroups.unheld:
+        say(f"limits: {run.programs.cgroups.unheld}; to have them: {cgroup_tree.remedy()}")
     _check_agent(run, say)
     for line in review_session.preflight(run):
         say(line)

@@ -8,7 +8,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import psutil
 from .agents.own_files import OwnFiles
 from .outcome import SetupError
 from .processes import caps
+from .processes.cgroups import NO_CGROUPS, Cgroups, Group
 from .processes.hidden import hidden
 from .processes.orphans import end_all
 from .processes.sandbox import PROBE_SECONDS, Sandbox, View, wrap
@@ -40,6 +42,7 @@ class Programs:
     supervisor: Supervisor
     sandbox: Sandbox
     repository: Repository
+    cgroups: Cgroups = NO_CGROUPS
 
     def run(
         self,
@@ -69,11 +72,13 @@ class Programs:
             )
         links = {path: path.readlink() for path in (own.fixed if own else ()) if path.is_symlink()}
         try:
-            finished = self.supervisor.run(
-                words, cwd=folder, env=variables, stdout=stdout, stderr=stderr, stdin=stdin, timeout=timeout,
-                max_output=max_output, poll=poll, started=started, caps=caps.LIMITS, wrapped=self.sandbox.active,
-                disk=(where.root, caps.LEAST_FREE),
-            )  # fmt: skip
+            with self._group(words[0]) as group:
+                finished = self.supervisor.run(
+                    words, cwd=folder, env=variables, stdout=stdout, stderr=stderr, stdin=stdin, timeout=timeout,
+                    max_output=max_output, poll=poll, started=started, caps=caps.LIMITS, wrapped=self.sandbox.active,
+                    disk=(where.root, caps.LEAST_FREE), doors=group.doors,
+                )  # fmt: skip
+                finished = replace(finished, hit=group.hit())
         except SupervisorLost:
             self.end_left(where)
             raise
@@ -92,6 +97,17 @@ class Programs:
                 raise StartError("bwrap", f"the sandbox could not be made: {said}", errno.EPERM)
             return _unwrapped(finished)
         return finished
+
+    @contextmanager
+    def _group(self, argv0: str) -> Iterator[Group]:
+        """The program's own cgroup. Raises StartError."""
+        with ExitStack() as stack:
+            try:
+                group = stack.enter_context(self.cgroups.group())
+            except OSError as error:
+                reason = f"its cgroup cannot be made: {error.filename}: {error.strerror}"
+                raise StartError(argv0, reason, error.errno or errno.EIO) from error
+            yield group
 
     def _can_begin(self, where: Place, cwd: Path, env: Mapping[str, str], own: OwnFiles) -> bool:
         """Whether the same sandbox starts a program that prints nothing: then it was the last one that spoke like bwrap."""

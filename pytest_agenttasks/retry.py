@@ -70,7 +70,7 @@ def decide(
         case Kind.SCOPE | Kind.GATE | Kind.ACCEPT | Kind.AGENT:
             if standing.charged >= standing.max_attempts:
                 return Final(give_up=True)
-            return Again(_doubled(retry_delay, standing.charged - 1), "pause before the next attempt")
+            return Again(doubled(retry_delay, standing.charged - 1), "pause before the next attempt")
         case Kind.USAGE_LIMIT | Kind.OVERLOADED | Kind.NETWORK:
             return _wait(outcome, standing, retry_delay, wait, now)
         case Kind.MOVED:
@@ -89,7 +89,7 @@ def _wait(
     if outcome.resumes_at is not None:
         delay = max(0.0, outcome.resumes_at - now) + RESET_MARGIN
     else:
-        delay = _doubled(max(retry_delay, 1.0), standing.free)
+        delay = doubled(max(retry_delay, 1.0), standing.free)
     if wait is not None and standing.waited + delay > wait:
         return Stop(
             f"{outcome.summary}; waiting {format_duration(delay)} more would exceed --agent-wait {format_duration(wait)}: "
@@ -98,7 +98,7 @@ def _wait(
     return Again(delay, outcome.summary)
 
 
-def _doubled(first: float, times: int) -> float:
+def doubled(first: float, times: int) -> float:
     return min(first * float(2 ** min(max(times, 0), 30)), max(LONGEST_DELAY, first))
 
 

@@ -70,7 +70,8 @@ def preflight(run: Run) -> list[str]:
         try:
             version = claude.preflight(reviewer(run.settings, gate), variables, options)
         except SetupError as error:
-            raise SetupError(f"review gate `{gate.name}`: {error}") from error
+            told = str(error).replace("`agent.command`", f"`command` of the gate `{gate.name}`")
+            raise SetupError(f"review gate `{gate.name}`: {told}") from error
         lines.append(f"review gate {gate.name}: {version}")
     return lines
 

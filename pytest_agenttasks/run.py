@@ -17,7 +17,7 @@ from .agents.own_files import OwnFiles, own_files
 from .journal import Journal
 from .outcome import SetupError
 from .owner import this_process
-from .processes import sandbox
+from .processes import cgroups, sandbox
 from .processes.supervisor import Finished, Supervisor
 from .programs import Programs, home_of
 from .queue import Queue
@@ -171,7 +171,8 @@ def open_run(
         journal.history.add_stored(attempts(shadow))
         stack.pop_all()
     supervisor = Supervisor()
-    programs = Programs(supervisor, sandbox.find(settings.sandbox), repository)
+    limits = cgroups.find(settings.limits.memory, settings.limits.processes)
+    programs = Programs(supervisor, sandbox.find(settings.sandbox), repository, limits)
 
     def run_line(where: Place, line: str, log: Path, timeout: float) -> Finished:
         passed = workspace.env_pass
@@ -179,10 +180,13 @@ def open_run(
         finished = programs.run(
             where, ["/bin/sh", "-c", line], env=found.variables, stdout=log, timeout=timeout
         )
+        said = [f"setup: {note}" for note in finished.hit.notes]
         if not finished.ok and found.withheld:
+            names = ", ".join(found.withheld)
+            said.append(f"withheld, as they look like secrets: {names}; see workspace.env_pass")
+        if said:
             with log.open("a") as file:
-                names = ", ".join(found.withheld)
-                file.write(f"\n(withheld, as they look like secrets: {names}; see workspace.env_pass)\n")
+                file.writelines(f"\n({note})\n" for note in said)
         return finished
 
     return Run(

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from . import guard, landing
-from .agents.contract import AgentResult, AgentWorkspace, Execute, Progress, Prompt
+from .agents.contract import STARTING, AgentResult, AgentWorkspace, Execute, Prompt
+from .agents.ending import held_to_limits
 from .agents.registry import unknown
 from .attempt_record import Attempt, failure_before_requeue, logs_of
 from .base import Base
@@ -20,7 +21,7 @@ from .run import Run, agent_environment, agent_files
 from .settings.records import AgentSettings, GateSettings
 from .tasks.task import Task
 from .trees.changes import shown
-from .trees.checkout import environment
+from .trees.checkout import environment, sweep_ahead
 from .trees.shadow import keep, patch
 from .trees.snapshot import Snapshot, snapshot
 from .trees.workspace import Place, set_aside
@@ -71,6 +72,7 @@ def hold_session(
         run.repository, where, os.environ, passed=agent_environment(run.settings), extra=settings.env
     ).variables
     variables = {**found, **search_paths(run.repository.top, where.path, found, os.environ)}
+    finished: list[Finished] = []
     rules_file = logs_of(run, this.task) / f"{this.stem}.guard.json"
     guard.write_rules(
         rules_file, workspace=where.path, tmp=where.tmp, scope=this.task.scope, allow_tests=front.allow_tests,
@@ -88,26 +90,34 @@ def hold_session(
         max_turns=front.max_turns or settings.max_turns,
         model=front.model or settings.model,
         budget_usd=front.budget_usd or settings.budget_usd,
-        execute=executor(run, where, variables, limit, settings),
+        execute=executor(run, where, variables, limit, settings, finished.append),
         progress=lambda progress: run.progress(this.task.name, progress),
         guard=rules_file,
     )
-    run.progress(this.task.name, Progress(step="starting"))
+    run.progress(this.task.name, STARTING)
+    this.begun = True
     try:
         result = run.extensions.run_agent(this.task, workspace, prompt)
     except StartError as error:
         raise SetupError(f"agent `{settings.name}` cannot be started: {error}") from error
     if result is None:
         raise SetupError(unknown(settings.name, run.agent_named_by))
+    result = held_to_limits(result, finished)
     this.denials = max(result.denied, len(result.denials), guard.refused(rules_file, where.tmp))
     this.notes.extend(result.notes)
     return result
 
 
 def executor(
-    run: Run, where: Place, variables: Mapping[str, str], limit: float, agent: AgentSettings
+    run: Run,
+    where: Place,
+    variables: Mapping[str, str],
+    limit: float,
+    agent: AgentSettings,
+    ended: Callable[[Finished], None] = lambda _: None,
 ) -> Execute:
-    """How programs of a session of `agent` are run in `where`: supervised, journaled, for at most `limit` seconds."""
+    """How programs of a session of `agent` are run in `where`: supervised, journaled, for at most `limit` seconds;
+    `ended` hears how each did."""
     own = agent_files(run, agent)
 
     def started(pid: int, when: float) -> None:
@@ -122,7 +132,7 @@ def executor(
         env: Mapping[str, str] | None = None,
         poll: Callable[[], str | None] | None = None,
     ) -> Finished:
-        return run.programs.run(
+        finished = run.programs.run(
             where,
             argv,
             env=variables if env is None else env,
@@ -135,6 +145,8 @@ def executor(
             started=started,
             own=own,
         )
+        ended(finished)
+        return finished
 
     return execute
 
@@ -153,7 +165,9 @@ def store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
 
 def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
     run.shadow.pin()
-    shot = snapshot(run.shadow, where, base_tree, run.provider.kept(where))
+    shot = snapshot(
+        run.shadow, where, base_tree, run.provider.kept(where), beside=lambda: sweep_ahead(run, "gate")
+    )
     this.tree = shot.tree
     ref = f"refs/attempts/{this.task.name}/{this.number}"
     keep(run.shadow, ref, shot.tree)

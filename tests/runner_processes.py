@@ -19,7 +19,7 @@ from pytest_agenttasks import attempt as attempt_module
 from pytest_agenttasks import bookkeeping, preflight, recovery
 from pytest_agenttasks.agents.contract import AgentResult, AgentWorkspace, Progress, Prompt
 from pytest_agenttasks.attempt_record import earlier_failures
-from pytest_agenttasks.outcome import Outcome, SetupError
+from pytest_agenttasks.outcome import Kind, Outcome, SetupError
 from pytest_agenttasks.queue import open_queue
 from pytest_agenttasks.run import NoExtensions, Run, open_run
 from pytest_agenttasks.settings import records as settings
@@ -101,6 +101,31 @@ class RunnerProcess:
             self.kill()
 
 
+def hold(folder: Path, *tasks: str) -> str:
+    """Shell lines for an agent whose sessions of these tasks go on until `go` is called."""
+    names = "|".join(tasks)
+    return (
+        f'case "$TASK" in {names}) mkfifo {folder}/go-$TASK-$ATTEMPT\n'
+        f"touch {folder}/there-$TASK-$ATTEMPT; read go < {folder}/go-$TASK-$ATTEMPT;; esac\n"
+    )
+
+
+def go(folder: Path, session: str) -> None:
+    with (folder / f"go-{session}").open("w") as fifo:
+        fifo.write("on\n")
+
+
+def there(folder: Path) -> set[str]:
+    """The sessions that have begun, as `TASK-ATTEMPT`."""
+    return {file.name.removeprefix("there-") for file in folder.glob("there-*")}
+
+
+def steps(script: Path) -> str:
+    """What the processes have shown of what they do."""
+    file = script.with_suffix(".steps")
+    return file.read_text() if file.exists() else ""
+
+
 @contextmanager
 def processes(
     repository: UserRepository, script: Path, count: int, queue: str = "tasks/pending"
@@ -116,7 +141,10 @@ def processes(
 
 
 class _Scripted(NoExtensions):
-    """The agent `scripted`: a shell script, with `$TASK`, `$ATTEMPT`, `$FILE` (the first of the scope) and `$PROMPT`."""
+    """The agent `scripted`: a shell script, with `$TASK`, `$ATTEMPT`, `$FILE` (the first of the scope) and `$PROMPT`.
+
+    It shows life when there is a file `alive-TASK-ATTEMPT` beside the script; status 75 is an overloaded service.
+    """
 
     def __init__(self, script: Path) -> None:
         self.script = script
@@ -125,10 +153,17 @@ class _Scripted(NoExtensions):
         variables = {
             "TASK": task.name, "ATTEMPT": str(workspace.attempt), "FILE": task.scope[0].pattern, "PROMPT": str(prompt.file),
         }  # fmt: skip
+        alive = self.script.with_name(f"alive-{task.name}-{workspace.attempt}")
+
+        def poll() -> None:
+            workspace.progress(Progress(turns=1 if alive.exists() else None, session="s"))
+
         finished = workspace.execute(
             ["/bin/sh", "-eu", str(self.script)], stdout=workspace.logs / "said",
-            env={**workspace.environment, **variables},
+            env={**workspace.environment, **variables}, poll=poll,
         )  # fmt: skip
+        if finished.exit_code == 75:
+            return AgentResult(failure=Outcome(Kind.OVERLOADED, "the service is overloaded"))
         assert finished.ok, (workspace.logs / "said").read_text()
         return AgentResult()
 

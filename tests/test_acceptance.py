@@ -34,6 +34,18 @@ def test_a_missing_program_proves_nothing(project: Project) -> None:
     assert "a program that is not there" in result.output
 
 
+def test_a_command_that_kills_the_supervisor_before_the_session_is_not_the_agents_fault(
+    project: Project,
+) -> None:
+    project.agent("touch ../ran; echo x >> src/a.txt")
+    project.task("001-first", front="accept: ['kill -KILL $PPID; sleep 600']")
+    result = project.run()
+    assert result.outcomes == {"001-first": "base-red"}, result.output
+    assert "killed before the session" in result.output
+    assert project.where("001-first") == ["pending"]
+    assert not list(project.path.parent.rglob("ran"))
+
+
 def test_what_stays_red_is_charged_and_told_to_the_next_session(project: Project) -> None:
     project.agent(
         "if [ $AGENTTASKS_ATTEMPT = 1 ]; then echo wrong >> src/a.txt; else echo right >> src/a.txt; fi"

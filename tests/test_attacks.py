@@ -32,7 +32,9 @@ def _marked(attack: Attack) -> object:
 
 
 @pytest.mark.parametrize("attack", [_marked(attack) for attack in ATTACKS])
-def test_attack(attack: Attack, tmp_path: Path, home: Path) -> None:
+def test_attack(attack: Attack, tmp_path: Path, home: Path, request: pytest.FixtureRequest) -> None:
+    if attack.needs_cgroup:
+        request.getfixturevalue("own_cgroups")
     played = play(attack, tmp_path, home)
     found = complaints(played)
     assert not found, "\n".join([*found, played.result.output, played.log[-4000:]])

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_agenttasks.outcome import Kind
 from pytest_agenttasks.processes import caps
+from pytest_agenttasks.processes.cgroups import NO_CGROUPS
 from tests.living import Runner
 from tests.opened import opened, outcome
 from tests.user_repository import UserRepository
@@ -78,5 +79,5 @@ def test_a_disk_that_runs_full_stops_the_run_uncharged(
 
 
 def test_what_holds_is_described() -> None:
-    assert "4 GiB" in "\n".join(caps.describe(root=False))
-    assert "does not hold for root" in "\n".join(caps.describe(root=True))
+    assert "4 GiB" in "\n".join(caps.describe(root=False, groups=NO_CGROUPS))
+    assert "does not hold for root" in "\n".join(caps.describe(root=True, groups=NO_CGROUPS))

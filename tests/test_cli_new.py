@@ -42,6 +42,18 @@ def test_it_writes_the_file_and_prints_its_path(run_new: New, repository: UserRe
     assert [name for name, _ in task.sections] == list(SECTIONS)
 
 
+def test_a_scope_may_be_typed_as_seen_from_a_folder(
+    run_new: New, repository: UserRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository.path / "src/inner").mkdir()
+    monkeypatch.chdir(repository.path / "src")
+    _, out, _ = run_new(
+        "T", "--scope", "a.txt", "--scope", "inner/", "--scope", "src/b.txt", "--scope", "new.txt"
+    )
+    entries = read(repository.path / "src" / out.strip()).scope
+    assert [entry.pattern for entry in entries] == ["src/a.txt", "src/inner/", "src/b.txt", "new.txt"]
+
+
 def test_the_path_is_relative_to_where_one_stands(
     run_new: New, repository: UserRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:

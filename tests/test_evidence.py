@@ -259,6 +259,13 @@ def test_what_is_known_to_be_red_and_passes_is_mentioned(product: UserRepository
     assert this.notes == [f"gate `tests`: known_red `{OLD}` passes now: take it off the list"]
 
 
+def test_what_is_called_known_red_and_is_not_there_is_mentioned(product: UserRepository) -> None:
+    this = landed(
+        attempted(product, writes(product_py=PRODUCT + "\n"), more={"known_red": ["tests/x.py::gone"]})
+    )
+    assert this.notes == ["gate `tests`: known_red `tests/x.py::gone`: no test of that id has run"]
+
+
 def test_known_red_excuses_neither_a_crash_nor_a_missing_report(product: UserRepository) -> None:
     product.commit("red test", **{"tests/test_old.py": "def test_old():\n    assert 0\n"})
     crash = "import os\nos._exit(1)\n"

@@ -117,6 +117,24 @@ def test_within_one_tick_of_the_index_the_content_decides(user: UserRepository, 
     assert unchanged(another, os.fsencode(file), as_of + 1)
 
 
+def test_entries_that_are_not_beyond_doubt_are_told(user: UserRepository) -> None:
+    age(user)
+    files = {name: (user.path / os.fsdecode(name)).lstat() for name in listed(user)}
+    listing = read(index(user), id_bytes(user))
+    assert listing
+    newest = max(status.st_mtime_ns for status in files.values())
+    assert listing.differing(files, newest + 1) == {}
+    assert set(listing.differing(files, newest) or ()) == set(files), "within the tick of the index"
+    (user.path / "src/a.txt").write_text("A\n")
+    gone, *_ = files
+    files = {name: (user.path / os.fsdecode(name)).lstat() for name in files if name != gone}
+    assert set(listing.differing(files, time.time_ns() + 10**9) or ()) == {gone, b"src/a.txt"}
+    user.git("update-index", "--assume-unchanged", "z")
+    flagged = read(index(user), id_bytes(user))
+    assert flagged
+    assert flagged.differing(files, time.time_ns()) is None
+
+
 @pytest.mark.parametrize("change", ["size", "content", "mode", "gone", "link", "folder", "replaced"])
 def test_what_somebody_touched_is_not(user: UserRepository, change: str) -> None:
     age(user)

@@ -262,7 +262,9 @@ def test_a_reviewer_that_is_not_there_is_said_before_anything(repository: UserRe
     gate = {"name": "review", "agent": "claude", "command": "/nowhere/claude"}
     with (
         opened(repository, gates=[TESTS, gate]) as run,
-        pytest.raises(SetupError, match=r"review gate `review`: .*/nowhere/claude"),
+        pytest.raises(
+            SetupError, match=r"(?s)review gate `review`: .*/nowhere/claude.*`command` of the gate `review`"
+        ),
     ):
         preflight.check(run, lambda line: None)
 

@@ -108,7 +108,7 @@ def test_the_command_line_reaches_into_emptied_sections(read: Read) -> None:
         ),
         (
             "zzz: 1",
-            "agenttasks.yaml:1: unknown key `zzz` (allowed here: agent, budget, canary, commit, drop, gates",
+            "agenttasks.yaml:1: unknown key `zzz` (allowed here: agent, budget, canary, commit, drop, gate_slots, gates",
         ),
         ("a b - at `$.x`: 1", "agenttasks.yaml:1: unknown key `a b - at `$.x``"),
         ("max_attempts: 0", "`max_attempts`: expected a whole number from 1 to 1000000, got 0"),

@@ -112,7 +112,7 @@ def test_the_schema_refuses_what_load_refuses(read: Read, text: str) -> None:
 
 def test_the_schema_says_what_each_key_is_for_and_its_default() -> None:
     document = schema()
-    sections = {"agent", "workspace", "memory", "commit", "review", "budget"}
+    sections = {"agent", "workspace", "memory", "commit", "review", "budget", "limits"}
     for name, kind in document["$defs"].items():
         for key, rule in kind["properties"].items():
             assert key in sections or rule.get("description"), f"{name}.{key} has no description"

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_agenttasks.journal import Journal
 from tests.living import until
-from tests.runner_processes import RunnerProcess, configured, processes, queued
+from tests.runner_processes import RunnerProcess, configured, go, hold, processes, queued
 from tests.user_repository import UserRepository, task_text
 
 
@@ -62,20 +62,6 @@ def test_twenty_tasks_of_four_processes_make_twenty_verified_commits(
     assert sorted(path.stem for path in (repository.path / "tasks/done").glob("*.md")) == names
     assert not list((repository.path / "tasks/pending").glob("*.md"))
     assert repository.status() == ""
-
-
-def hold(tmp_path: Path, *tasks: str) -> str:
-    """Shell lines for an agent whose sessions of these tasks go on until `go-TASK-ATTEMPT` is written to."""
-    names = "|".join(tasks)
-    return (
-        f'case "$TASK" in {names}) mkfifo {tmp_path}/go-$TASK-$ATTEMPT\n'
-        f"touch {tmp_path}/there-$TASK-$ATTEMPT; read go < {tmp_path}/go-$TASK-$ATTEMPT;; esac\n"
-    )
-
-
-def go(tmp_path: Path, session: str) -> None:
-    with (tmp_path / f"go-{session}").open("w") as fifo:
-        fifo.write("on\n")
 
 
 def test_a_result_that_passes_alone_and_fails_with_the_others_is_charged_only_the_second_time(

@@ -30,6 +30,10 @@ class Progress:
     session: str | None = None
 
 
+STARTING = Progress(step="starting")
+"""What the runner itself says when a session begins."""
+
+
 class Execute(Protocol):
     """Run one program in the workspace under the supervisor, with everything it starts ended afterwards.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from enum import StrEnum
 
 from ..outcome import Kind, Outcome
 from ..processes.supervisor import Finished
 from ..report.printable import one_line
 from ..settings.durations import format_duration
+from .contract import AgentResult
 
 
 class Stop(StrEnum):
@@ -66,3 +68,24 @@ def survivors_note(finished: Finished) -> Iterator[str]:
         names = ", ".join(one_line(name, 40) for name in finished.survivors[:5])
         more = f" and {len(finished.survivors) - 5} more" if len(finished.survivors) > 5 else ""
         yield f"still running when the agent ended, now ended: {names}{more}"
+
+
+def held_to_limits(result: AgentResult, programs: Sequence[Finished]) -> AgentResult:
+    """`result`, saying what the limits on memory and processes have stopped of the session's programs.
+
+    A charged failure names memory as its cause where the program itself was killed for it; else it is a note.
+    """
+    notes = tuple(dict.fromkeys(f"the agent: {note}" for each in programs for note in each.hit.notes))
+    failure = result.failure
+    for finished in programs:
+        if failure is not None and failure.kind is Kind.AGENT and finished.hit.memory and _killed(finished):
+            advice = "raise `limits.memory`, or have the task say how to get along with less"
+            failure = replace(failure, summary=f"the agent was killed: {finished.hit.memory}", advice=advice)
+    return replace(result, failure=failure, notes=(*result.notes, *notes))
+
+
+def _killed(finished: Finished) -> bool:
+    """Whether the program was killed from outside; a shell says so of its last command by its status."""
+    return finished.stopped is None and (
+        finished.signal == signal.SIGKILL or finished.exit_code == 128 + signal.SIGKILL
+    )

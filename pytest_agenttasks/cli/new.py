@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="a path, folder/ or glob that the task may change, relative to the top folder (repeatable)",
+        help="a path, folder/ or glob that the task may change, from the top folder; an existing one also from here",
     )
     parser.add_argument(
         "--depends-on",
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     depends_on = [resolved(name, taken) for name in args.depends_on]
     number = next_number(taken)
     path = queue.pending / f"{number}-{slug(title)}.md"
-    scope = [checked_scope(entry) for entry in args.scope]
+    scope = [from_top(checked_scope(entry), repository.top, Path.cwd()) for entry in args.scope]
     text = template(number, title, scope, depends_on)
     # A file without scope is refused, and that is for its author to fill in: everything else is checked here.
     checked = text if scope else template(number, title, ["README.md"], depends_on)
@@ -154,6 +154,14 @@ def checked_scope(entry: str) -> str:
     if "`" in entry or len(entry.splitlines()) > 1:
         raise SetupError(f"--scope {entry}: give one path, without back-ticks or line breaks")
     return entry
+
+
+def from_top(entry: str, top: Path, here: Path) -> str:
+    """`entry` relative to `top`: one that names a path seen from `here`, and none seen from `top`, was typed there."""
+    if os.path.isabs(entry) or os.path.lexists(top / entry) or not os.path.lexists(here / entry):  # noqa: PTH117
+        return entry
+    found = os.path.relpath(os.path.normpath(here / entry), top)
+    return found + "/" * entry.endswith("/")
 
 
 def refuse(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from .. import canary as canary_module
 from ..base import base_of
 from ..outcome import SetupError
-from ..processes import caps
+from ..processes import caps, cgroup_tree, cgroups
 from ..processes import sandbox as sandbox_module
 from ..run import Run
 from ..settings.records import Settings
@@ -27,8 +27,16 @@ def sandbox(settings: Settings) -> Iterator[Finding]:
         yield ok("sandbox", " ".join([first, *meaning]))
     else:
         yield warn("sandbox", f"none ({found.reason}): {' '.join(meaning)}", found.remedy)
-    first, *meaning = (line.strip() for line in caps.describe(root=os.geteuid() == 0))
-    yield ok("limits", "; ".join([first.removeprefix("limits of a program: "), *meaning]))
+    yield limits(cgroups.find(settings.limits.memory, settings.limits.processes))
+
+
+def limits(groups: cgroups.Cgroups) -> Finding:
+    """What a program may take; a warning where the settings ask for more than can be held here."""
+    first, *meaning = (line.strip() for line in caps.describe(os.geteuid() == 0, groups))
+    text = "; ".join([first.removeprefix("limits of a program: "), *meaning])
+    if groups.unheld:
+        return warn("limits", f"{groups.unheld}; {text}", cgroup_tree.remedy())
+    return ok("limits", text)
 
 
 def canary(run: Run) -> Iterator[Finding]:

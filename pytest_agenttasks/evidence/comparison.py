@@ -96,6 +96,11 @@ class Known:
         passed = (test for test in census.tests if test.status is Status.PASSED)
         return [self._keys[test.key] for test in passed if test.key in self._keys]
 
+    def unheard_of(self, census: Census) -> list[str]:
+        """Those that no test of the census has, as they were written."""
+        heard = {self._keys[test.key] for test in census.tests if test.key in self._keys}
+        return [text for text in dict.fromkeys(self._keys.values()) if text not in heard]
+
 
 def _keys(text: str) -> Iterator[tuple[str, str]]:
     address, bracket, parameters = text.partition("[")

@@ -63,6 +63,7 @@ def judge(
     notes = [f"{item.test.shown} no longer runs; its file was changed by the task" for item in gone]
     notes += _new_skips(census, before)
     notes += [f"known_red `{name}` passes now: take it off the list" for name in known.passing(census)]
+    notes += [f"known_red `{name}`: no test of that id has run" for name in known.unheard_of(census)]
     return Judged(notes=tuple(f"gate `{gate.name}`: {one_line(note)}" for note in _first(notes)))
 
 

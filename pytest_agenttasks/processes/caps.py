@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from . import cgroups
+
 GIB = 1024 * 1024 * 1024
 
 LIMITS: Mapping[str, int] = {
@@ -27,7 +29,7 @@ OOM_SCORE = 500
 """Added to a program's score (-1000 to 1000): when memory is short, the kernel ends it before the runner."""
 
 
-def describe(root: bool) -> list[str]:
+def describe(root: bool, groups: cgroups.Cgroups) -> list[str]:
     """The limits of each program, and what is not limited, a line each."""
     processes = f"{LIMITS['RLIMIT_NPROC']:,} processes of the user" + (
         " (which does not hold for root)" if root else ""
@@ -36,5 +38,5 @@ def describe(root: bool) -> list[str]:
         f"limits of a program: a file of {LIMITS['RLIMIT_FSIZE'] // GIB} GiB, {LIMITS['RLIMIT_NOFILE']:,} open files, "
         f"{processes}, no core dumps",
         f"  each is ended when less than {LEAST_FREE // 1024 // 1024} MB of disk are free",
-        "  memory is not limited; when it is short, the kernel ends agents and gates first",
+        *(f"  {line}" for line in cgroups.describe(groups)),
     ]

@@ -25,7 +25,7 @@ IGNORED = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal
 
 
 class Refused(Exception):
-    """The program could not be started. `step` is cwd, stdin, stdout, stderr or program."""
+    """The program could not be started. `step` is cgroup, cwd, stdin, stdout, stderr, limits or program."""
 
     def __init__(self, step: str, error: int, reason: str) -> None:
         super().__init__(step, error, reason)
@@ -85,10 +85,11 @@ def fork(
     handles: Sequence[int],
     caps: Mapping[str, int],
     oom_score: int | None,
+    doors: Sequence[str] = (),
 ) -> tuple[int, int]:
     """Begin the program in a session of its own; return its pid and what to give to `await_exec`.
 
-    `caps`: name in `resource` → most that this limit may be.
+    `caps`: name in `resource` → most that this limit may be. `doors`: files of cgroups, to which it writes 0 to join.
     """
     # All that can be done before the fork is: the copy pays for each page that it touches.
     folder = cwd.encode("latin-1")
@@ -99,10 +100,11 @@ def fork(
         path = variables.get(b"PATH", os.defpath.encode())
         places = [os.path.join(place, words[0]) for place in path.split(b":")]  # noqa: PTH118
     limits = [(getattr(resource, name), most) for name, most in caps.items()]
+    files = [door.encode("latin-1") for door in doors]
     report, reporting = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become(places, words, folder, variables, handles, reporting, limits, oom_score)
+        _become(places, words, folder, variables, handles, reporting, limits, oom_score, files)
     os.close(reporting)
     return pid, report
 
@@ -124,10 +126,15 @@ def _become(
     report: int,
     limits: Sequence[tuple[int, int]],
     oom_score: int | None,
+    doors: Sequence[bytes],
 ) -> NoReturn:
     step = "program"
     problem: Sequence[str | int] = [step, errno.ENOENT, os.strerror(errno.ENOENT)]
     try:
+        step = "cgroup"
+        for door in doors:
+            _join(door)
+        step = "program"
         os.setsid()
         for number in IGNORED:
             signal.signal(number, signal.SIG_DFL)
@@ -160,6 +167,14 @@ def _limit(number: int, most: int) -> None:
     now = resource.getrlimit(number)
     soft, hard = (most if value == resource.RLIM_INFINITY else min(value, most) for value in now)
     resource.setrlimit(number, (soft, hard))
+
+
+def _join(door: bytes) -> None:
+    handle = os.open(door, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(handle, b"0")  # whoever writes
+    finally:
+        os.close(handle)
 
 
 def _offer_to_the_oom_killer(score: int) -> None:

@@ -48,6 +48,7 @@ class Reaper:
         self._partial = b""
         self._program = 0
         self._disk: tuple[str, int] | None = None  # a folder, and the bytes that must stay free there
+        self._doors: Sequence[str] = ()  # of the program's cgroups
         self._wrapped = False  # a sandbox around the program was started, and leads a session of its own
         self._status: int | None = None  # of the program, once it ended
         os.set_inheritable(control, False)
@@ -77,6 +78,9 @@ class Reaper:
             _, stuck = self.sweep()
             if stuck:
                 self._linger(stuck)
+            for door in self._doors:  # the runner, which does this, is gone or was cut short
+                with contextlib.suppress(OSError):
+                    os.rmdir(os.path.dirname(door.encode("latin-1")))  # noqa: PTH106, PTH120
 
     def _linger(self, stuck: list[str]) -> None:
         """Tell the runner, if there is one, to wait no longer; stay, for these have nobody else."""
@@ -103,9 +107,11 @@ class Reaper:
     def _supervise(self, request: dict[str, Any], handles: Sequence[int]) -> None:
         began = time.monotonic()
         self._status = None
+        self._doors = request["doors"]
         self._program, report = launch.fork(
-            request["argv"], request["cwd"], request["env"], handles, request["caps"], request["oom_score"]
-        )
+            request["argv"], request["cwd"], request["env"], handles, request["caps"], request["oom_score"],
+            self._doors,
+        )  # fmt: skip
         process = lineage.look_up(self._program) if lineage.LINUX else None
         # At once, for whoever kills this process must not leave the program nameless.
         self._send({"forked": self._program, "ticks": process and process.start})

@@ -18,6 +18,7 @@ from typing import Any
 
 from . import orphans
 from .caps import OOM_SCORE
+from .cgroups import NOTHING, Hit
 from .lifeline import SILENCE, TICK, Lifeline, Lost
 from .orphans import end_orphans, process_start_time
 
@@ -39,7 +40,7 @@ class Finished:
     `exit_code` is None when it was killed; `signal` the number that killed it. `stopped` says why the
     runner ended it: `timeout`, `output` (too much of it), `disk` (too little left), or the text that `poll`
     returned. `survivors` are the command names of processes that were still alive when the program itself
-    ended, now dead.
+    ended, now dead. `hit`: what the limits of its cgroup have stopped.
     """
 
     exit_code: int | None
@@ -47,6 +48,7 @@ class Finished:
     seconds: float
     stopped: str | None = None
     survivors: tuple[str, ...] = ()
+    hit: Hit = NOTHING
 
     @property
     def ok(self) -> bool:
@@ -140,6 +142,7 @@ class Supervisor:
         caps: Mapping[str, int] | None = None,
         wrapped: bool = False,
         disk: tuple[Path, int] | None = None,
+        doors: Sequence[Path] = (),
     ) -> Finished:
         """Run a program in a session of its own until it ends; then end all that it left behind.
 
@@ -150,6 +153,7 @@ class Supervisor:
         the rest is cut off. `started` gets pid and `process_start_time`. `caps` are limits for it (`caps.LIMITS`).
         `wrapped`: the program is a sandbox whose first process leads a session, and SIGTERM is for that one.
         `disk`: a folder, and how many bytes must stay free there; with fewer everything is killed (`stopped` is `disk`).
+        `doors`: files of cgroups that it joins by writing 0 to them, before it runs.
 
         Raises StartError, SupervisorLost, Unkillable, and whatever `poll` or `started` or a signal handler
         raises, but only after everything has been ended.
@@ -170,6 +174,7 @@ class Supervisor:
             "oom_score": None if caps is None else OOM_SCORE,
             "wrapped": wrapped,
             "disk": None if disk is None else (_text(argv[0], disk[0].absolute()), disk[1]),
+            "doors": [_text(argv[0], door) for door in doors],
         }
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this Supervisor is running a program already; use one for each thread")

@@ -14,6 +14,8 @@ from msgspec import inspect
 
 from .durations import ALLOWED as DURATION_ALLOWED
 from .durations import Seconds, parse_duration
+from .sizes import ALLOWED as SIZE_ALLOWED
+from .sizes import Bytes, parse_size
 from .strict_yaml import Place, dotted
 
 _AT = re.compile(r"(?P<what>.*?)(?: - at `(?P<key>key in )?\$(?P<at>[^`]*)`)?", re.S)
@@ -39,6 +41,8 @@ def decode(kind: type, value: object) -> object:
     """msgspec's `dec_hook` for the types that settings and task files use."""
     if kind is Seconds:
         return parse_duration(value)
+    if kind is Bytes:
+        return parse_size(value)
     raise NotImplementedError(kind)
 
 
@@ -88,6 +92,8 @@ def describe(kind: inspect.Type) -> str:
             return describe(kind.type)
         case inspect.CustomType(cls=cls) if cls is Seconds:
             return DURATION_ALLOWED
+        case inspect.CustomType(cls=cls) if cls is Bytes:
+            return SIZE_ALLOWED
         case inspect.NoneType():
             return "null"
         case inspect.BoolType():

@@ -19,6 +19,9 @@ from . import explain, strict_yaml
 from .durations import ALLOWED as DURATION_ALLOWED
 from .durations import PATTERN as DURATION_PATTERN
 from .durations import Seconds, short_duration
+from .sizes import ALLOWED as SIZE_ALLOWED
+from .sizes import PATTERN as SIZE_PATTERN
+from .sizes import Bytes
 
 FILE_NAME = "agenttasks.yaml"
 
@@ -200,6 +203,18 @@ class BudgetSettings(Record, frozen=True, kw_only=True):
     sessions: Annotated[Count | None, _says("Agent sessions")] = None
 
 
+class LimitsSettings(Record, frozen=True, kw_only=True):
+    """What one program (a session, a gate, set-up) may take, with all that it starts."""
+
+    memory: Annotated[Bytes | None, _says("Memory of a program, such as 4G; null: 80% of what there is")] = (
+        None
+    )
+    processes: Annotated[
+        Annotated[int, Meta(ge=16, le=4_194_304)] | None,
+        _says("Processes and threads of a program; null: 4096"),
+    ] = None
+
+
 class Settings(Record, frozen=True, kw_only=True):
     """Everything that steers a run. Immutable; the command line's values are already in it."""
 
@@ -233,6 +248,7 @@ class Settings(Record, frozen=True, kw_only=True):
     commit: CommitSettings = msgspec.field(default_factory=CommitSettings)
     review: ReviewSettings = msgspec.field(default_factory=ReviewSettings)
     budget: BudgetSettings = msgspec.field(default_factory=BudgetSettings)
+    limits: LimitsSettings = msgspec.field(default_factory=LimitsSettings)
     sandbox: Annotated[
         Literal["auto", "bwrap", "none"],
         _says("What confines agents and gates: bubblewrap where it works, or nothing"),
@@ -344,4 +360,6 @@ def _schema(kind: type) -> dict[str, Any]:
     if kind is Seconds:
         options = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": DURATION_PATTERN}]
         return {"anyOf": options, "description": DURATION_ALLOWED}
+    if kind is Bytes:
+        return {"type": "string", "pattern": SIZE_PATTERN, "description": SIZE_ALLOWED}
     raise NotImplementedError(kind)

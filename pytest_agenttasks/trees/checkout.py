@@ -51,7 +51,7 @@ def ready(run: Run, role: Role, tree: str, head: str, *, base_tree: str | None =
         move_to(run.shadow, where, tree, run.provider.kept(where))
     give_git()
     _empty(where.tmp)
-    return replace(where, seal=digest(where.index))
+    return replace(where, seal=digest(where.index), tree=tree)
 
 
 def make_ahead(run: Run, role: Role, tree: str, head: str) -> None:
@@ -64,7 +64,7 @@ def make_ahead(run: Run, role: Role, tree: str, head: str) -> None:
             return Prepared(where)
         write_git(run.shadow, where, head, run.branch, run.tags)
         _empty(where.tmp)
-        return Prepared(replace(where, seal=digest(where.index)), tree, head)
+        return Prepared(replace(where, seal=digest(where.index), tree=tree), tree, head)
 
     run.ahead.start(role, work)
 
@@ -85,7 +85,7 @@ def bare(run: Run, role: Role, tree: str) -> Place:
     where = place(run.shadow, role, run.worker)
     move_to(run.shadow, where, tree, ())
     _empty(where.tmp)
-    return replace(where, seal=digest(where.index))
+    return replace(where, seal=digest(where.index), tree=tree)
 
 
 def _empty(folder: Path) -> None:

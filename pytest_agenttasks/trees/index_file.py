@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from .changes import SYMLINK_MODE
 from .loose_objects import blob_id
 
 _HEADER = struct.Struct(">4sII")
@@ -24,6 +25,7 @@ _FLAGS = struct.Struct(">H")
 _ASSUME_VALID, _EXTENDED, _STAGE, _NAME = 0x8000, 0x4000, 0x3000, 0x0FFF
 _SEEN_EXTENSIONS = frozenset({b"TREE", b"REUC", b"UNTR", b"FSMN", b"EOIE", b"IEOT"})
 _32_BITS = 0xFFFFFFFF
+_SECOND = 1_000_000_000
 _EMPTY_BLOBS = frozenset({blob_id(b"", "sha1"), blob_id(b"", "sha256")})
 
 
@@ -54,10 +56,32 @@ class Listing:
             at, flags = self._places[position]
             if flags & (_ASSUME_VALID | _EXTENDED | _STAGE):
                 return None
-            words = _STAT.unpack_from(self._data, at)
-            object_id = self._data[at + _STAT.size : at + _STAT.size + self._id_bytes].hex()
-            found[path] = Known(f"{words[6]:06o}", object_id, words)
+            found[path] = self._entry(at)
         return found
+
+    def differing(
+        self, files: Mapping[bytes, os.stat_result], index_mtime_ns: int
+    ) -> dict[bytes, Known] | None:
+        """The entries whose file is not among `files` (path → `lstat`), or not surely the one that the index had looked at;
+        None where an entry is flagged in any way."""
+        found = {}
+        for path, (at, flags) in zip(self.names, self._places, strict=True):
+            if flags & (_ASSUME_VALID | _EXTENDED | _STAGE):
+                return None
+            now = files.get(path)
+            if (
+                now is None
+                or now.st_size == 0  # of an entry that git was not sure of it writes no size
+                or now.st_mtime_ns >= index_mtime_ns
+                or self._data[at : at + _STAT.size] != _STAT.pack(*_words(now))
+            ):
+                found[path] = self._entry(at)
+        return found
+
+    def _entry(self, at: int) -> Known:
+        words = _STAT.unpack_from(self._data, at)
+        object_id = self._data[at + _STAT.size : at + _STAT.size + self._id_bytes].hex()
+        return Known(f"{words[6]:06o}", object_id, words)
 
 
 def read(index: Path, id_bytes: int) -> Listing | None:
@@ -84,6 +108,20 @@ def digest(index: Path) -> str:
         return hashlib.sha256(index.read_bytes()).hexdigest()
     except FileNotFoundError:
         return ""
+
+
+def _words(now: os.stat_result) -> tuple[int, ...]:
+    """What git writes of a file's `lstat` into an entry."""
+    ctime, mtime = now.st_ctime_ns, now.st_mtime_ns
+    mode = now.st_mode
+    if stat.S_ISREG(mode):
+        mode = 0o100755 if mode & stat.S_IXUSR else 0o100644
+    elif stat.S_ISLNK(mode):
+        mode = 0o120000
+    return (
+        ctime // _SECOND & _32_BITS, ctime % _SECOND, mtime // _SECOND & _32_BITS, mtime % _SECOND, now.st_dev & _32_BITS,
+        now.st_ino & _32_BITS, mode, now.st_uid & _32_BITS, now.st_gid & _32_BITS, now.st_size & _32_BITS,
+    )  # fmt: skip
 
 
 class _OnlyGit(Exception):
@@ -117,35 +155,26 @@ def unchanged(known: Known, file: bytes, index_mtime_ns: int) -> bool:
         now = os.lstat(file)
     except OSError:
         return False
-    if stat.S_ISLNK(now.st_mode):
-        mode = "120000"
-    elif stat.S_ISREG(now.st_mode):
-        mode = "100755" if now.st_mode & stat.S_IXUSR else "100644"
-    else:
-        return False
-    second = 1_000_000_000
-    words = (
-        *divmod(now.st_ctime_ns, second), *divmod(now.st_mtime_ns, second), now.st_dev, now.st_ino, known.words[6],
-        now.st_uid, now.st_gid, now.st_size,
-    )  # fmt: skip
     if known.words[9] == 0 and now.st_size == 0 and known.object_id not in _EMPTY_BLOBS:
         return False  # git writes no size where it was not sure itself
-    same = tuple(word & _32_BITS for word in words) == known.words
-    if not same or mode != known.mode:
+    if _words(now) != known.words:
         return False
-    return now.st_mtime_ns < index_mtime_ns or _content(file, mode, len(known.object_id)) == known.object_id
+    return now.st_mtime_ns < index_mtime_ns or _content(file, known) == known.object_id
 
 
-def _content(file: bytes, mode: str, digits: int) -> str:
+def _content(file: bytes, known: Known) -> str:
     """The id of the file's bytes as they are, "" where they cannot be read. Filters may make git think otherwise of
     them, and then git is asked."""
     try:
-        if mode == "120000":
-            data = os.fsencode(Path(os.fsdecode(file)).readlink())
-        else:
-            handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with os.fdopen(handle, "rb") as stream:
-                data = stream.read()
+        data = content(file, known.mode)
     except OSError:
         return ""
-    return blob_id(data, "sha1" if digits == 40 else "sha256")
+    return blob_id(data, "sha1" if len(known.object_id) == 40 else "sha256")
+
+
+def content(file: bytes, mode: str) -> bytes:
+    """The bytes of a file, or of where a link leads; `mode` are git's six octal digits. Raises OSError."""
+    if mode == SYMLINK_MODE:
+        return os.fsencode(Path(os.fsdecode(file)).readlink())
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
+        return stream.read()

@@ -66,11 +66,21 @@ class ObjectReader:
             answer = self._ask(name) or self._ask(name)  # somebody may have ended it while it was idle
             if answer is None:
                 raise GitError(self._COMMAND, 128, f"ended when asked for {name}")
-            if _IDS.fullmatch(name) and len(answer.data) <= SMALL:
-                self._known[name] = answer
-                if len(self._known) > MANY:
-                    self._known.popitem(last=False)
+            self._remember(name, answer)
         return answer
+
+    def learn(self, stored: Stored) -> None:
+        """Remember an object that has been written just now."""
+        with self._busy:
+            self._remember(stored.object_id, stored)
+            if stored.kind == "tree":
+                self._remember(f"{stored.object_id}^{{tree}}", stored)
+
+    def _remember(self, name: str, stored: Stored) -> None:
+        if _IDS.fullmatch(name) and len(stored.data) <= SMALL:
+            self._known[name] = stored
+            if len(self._known) > MANY:
+                self._known.popitem(last=False)
 
     def _ask(self, name: str) -> Stored | None:
         process = self._process or self._start()

@@ -39,14 +39,25 @@ _FIXED = {
 }
 
 
+_VERBATIM = (
+    ("core.autocrlf", "false"), ("core.filemode", "true"), ("core.symlinks", "true"), ("core.ignorecase", "false"),
+    ("core.precomposeunicode", "false"),
+)  # fmt: skip
+"""The user's settings, each as it is usual, with which a file's name, kind and bytes are what git stores of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """The private repository at `git_dir`, for one user repository. `pins` are its settings, file by file."""
+    """The private repository at `git_dir`, for one user repository. `pins` are its settings, file by file.
+
+    `verbatim`: without attributes in a tree, git stores every file as it is.
+    """
 
     git_dir: Path
     repository: Repository
     _reader: ObjectReader
     pins: Mapping[Path, bytes] = field(default_factory=dict)
+    verbatim: bool = False
 
     def pin(self) -> None:
         """Put the settings back as they were before the first agent started, whatever has been written there."""
@@ -65,8 +76,14 @@ class Shadow:
     def write(self, kind: str, data: bytes) -> str:
         """Store an object; returns its id."""
         name = loose_objects.object_id(kind, data, self.repository.object_format)
-        loose_objects.write(self.objects, {name: (kind, data)})
+        self.write_all({name: (kind, data)})
         return name
+
+    def write_all(self, contents: Mapping[str, tuple[str, bytes]]) -> None:
+        """Store objects, id → kind and data; on disk when this returns."""
+        loose_objects.write(self.objects, contents)
+        for name, (kind, data) in contents.items():
+            self._reader.learn(Stored(name, kind, data))
 
     def close(self) -> None:
         self._reader.close()
@@ -147,7 +164,9 @@ def prepare(repository: Repository, excludes: Sequence[str], *, shared: bool = F
     elif _read_if_there(git_dir / "shallow") != shallow:
         _replace(git_dir / "shallow", shallow)
     user = repository.home / "user.gitconfig"
-    return replace(shadow, pins={**wanted, user: user.read_bytes()})
+    attributes = wanted[info / "attributes"] + wanted[info / "user-attributes"]
+    verbatim = not attributes.strip() and all(pinned.get(key, usual) == usual for key, usual in _VERBATIM)
+    return replace(shadow, pins={**wanted, user: user.read_bytes()}, verbatim=verbatim)
 
 
 def _put(wanted: Mapping[Path, bytes], *, made: bool, shared: bool, top: Path) -> None:
@@ -257,7 +276,7 @@ def compose(shadow: Shadow, tree: str, changes: Sequence[Change]) -> str:
                 raise _both(path)
             folders[parent][name] = Entry(TREE_MODE, write_tree(path))
     top = write_tree(b"")
-    loose_objects.write(shadow.objects, written)
+    shadow.write_all(written)
     return top
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from .base_rules import BaseRules
+from .edits import edited_tree
 from .git import GitError, split
 from .shadow import Shadow
 from .survey import Oddity, survey
@@ -25,17 +26,27 @@ class Snapshot:
     empty: tuple[bytes, ...]
 
 
-def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[bytes]) -> Snapshot:
+def snapshot(
+    shadow: Shadow,
+    where: Place,
+    base_tree: str,
+    skip: Collection[bytes],
+    beside: Callable[[], None] = lambda: None,
+) -> Snapshot:
     """Store every file of the workspace as a tree, by the ignore rules of `base_tree`.
 
     Oddities that the base's rules ignore are left out; with any other the tree holds what could be stored,
-    and the caller keeps the workspace.
+    and the caller keeps the workspace. `beside` begins other work, when what is left to do here is git's.
     """
     take_back(where)
     if not where.intact:
         where.index.unlink(missing_ok=True)
         shadow.git("read-tree", base_tree, index=where.index, work_tree=where.path)
     found = survey(where.path, skip)
+    beside()
+    tree = edited_tree(shadow, where, base_tree, found, skip)
+    if tree is not None:
+        return Snapshot(tree, (), (), ())
     git = partial(shadow.git, index=where.index, work_tree=where.path)
     odd = {oddity.path for oddity in found.oddities}
     with BaseRules(shadow, where, base_tree, found.rules, odd) as changed_rules:
@@ -61,7 +72,7 @@ def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[byte
             git("update-index", "--force-remove", "-z", "--stdin", stdin=b"".join(large))
             hiding = _hiding(shadow, where, [*skip, *(oddity.path for oddity in oddities)])
             git(*hiding, "add", "-A", "--ignore-errors", accept=(0, 1, 128))
-        if not odd and (found.empty or found.files - tracked(shadow, where)):
+        if not odd and (found.empty or found.files.keys() - tracked(shadow, where)):
             ignored = split(ask())
         if changed_rules:
             lines = b"".join(

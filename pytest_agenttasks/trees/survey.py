@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,12 +37,12 @@ class Oddity:
 @dataclass(frozen=True, slots=True)
 class Survey:
     """One walk's findings; `rules` are the `.gitattributes` and `.gitignore` files that it met, `empty` the empty
-    folders, `files` everything that is no folder."""
+    folders, `files` everything that is no folder, with its `lstat`."""
 
     oddities: tuple[Oddity, ...]
     rules: tuple[bytes, ...]
     empty: tuple[bytes, ...]
-    files: frozenset[bytes]
+    files: Mapping[bytes, os.stat_result]
 
 
 def walk(top: Path, skip: Collection[bytes]) -> Iterator[tuple[bytes, os.DirEntry[bytes] | None, str | None]]:
@@ -76,7 +76,7 @@ def survey(top: Path, skip: Collection[bytes]) -> Survey:
     rules: list[bytes] = []
     filled: set[bytes] = set()
     folders: set[bytes] = set()
-    files: set[bytes] = set()
+    files: dict[bytes, os.stat_result] = {}
     for path, entry, trouble in walk(top, skip):
         if entry is None:
             oddities.append(Oddity(path, f"folder {trouble}"))
@@ -91,8 +91,7 @@ def survey(top: Path, skip: Collection[bytes]) -> Survey:
         if entry.is_dir(follow_symlinks=False):
             folders.add(path)
             continue
-        files.add(path)
-        found = entry.stat(follow_symlinks=False)
+        found = files[path] = entry.stat(follow_symlinks=False)
         if stat.S_ISLNK(found.st_mode):
             continue
         if not stat.S_ISREG(found.st_mode):
@@ -103,7 +102,7 @@ def survey(top: Path, skip: Collection[bytes]) -> Survey:
             oddities.append(Oddity(path, f"larger than {MAX_FILE // 1024 // 1024} MB", found.st_size))
         elif not found.st_mode & stat.S_IRUSR:
             oddities.append(Oddity(path, "unreadable file", found.st_size))
-    return Survey(tuple(oddities), tuple(rules), tuple(sorted(folders - filled)), frozenset(files))
+    return Survey(tuple(oddities), tuple(rules), tuple(sorted(folders - filled)), files)
 
 
 def is_git_name(name: bytes) -> bool:

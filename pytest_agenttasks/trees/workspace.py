@@ -30,7 +30,8 @@ Role = Literal["agent", "gate", "review"]
 class Place:
     """One workspace: `path` holds the files, `root` everything kept for it, `index` is the runner's own.
 
-    `seal`: what the index was when the place was handed to a program, "" where it has not been.
+    `seal`: what the index was when the place was handed to a program, "" where it has not been; `tree`: what it held
+    then.
     """
 
     role: Role
@@ -39,6 +40,7 @@ class Place:
     path: Path
     index: Path
     seal: str = ""
+    tree: str = ""
 
     @property
     def intact(self) -> bool:

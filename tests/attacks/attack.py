@@ -76,6 +76,7 @@ class Attack:
     `landed`: what the landed tree holds at paths (None: nothing there), looked at when `outcome` is `landed`.
     `effect`: `needs sandbox` where nothing else helps; such scripts go on when the sandbox refuses something.
     `touches`: what the attack changes of the user's checkout (paths) and HOME (`~/…`) where no sandbox holds, as globs.
+    `needs_cgroup`: played only where the runner can make one.
     `waits_for`: why this is expected to fail today: a feature, or `hole: …`.
     """
 
@@ -94,6 +95,7 @@ class Attack:
     check: Callable[[Played], None] | None = None
     touches: tuple[str, ...] = ()
     waits_for: str | None = None
+    needs_cgroup: bool = False
 
     @property
     def sandboxed(self) -> bool:

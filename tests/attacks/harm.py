@@ -13,6 +13,7 @@ from tests.attacks.shell_scripts import LIFETIME, UNCONFINED, shell
 SURVEY = "one walk finds what git cannot hold, before git is let near the files"
 PRINTABLE = "all text of agents and gates passes one filter"
 REAPER = "every descendant is ended"
+CGROUP = "a cgroup for each program, where one can be made (`limits`)"
 
 _BEGIN = """
 import contextlib, os, socket, stat, subprocess, sys, time
@@ -35,6 +36,15 @@ NASTY = (
     b" ]]> </testcase> <![CDATA[ &amp; &#x1b; \x7f ::error::forged ##[error] \xef\xbf\xbe \xef\xbf\xbf"
 )
 """Terminal escapes, every kind of control character, invalid UTF-8, lone surrogates, bidi controls, XML, CI commands."""
+
+
+def _killed_for_memory(played: Played) -> None:
+    assert "the agent was killed: more than 64 MiB of memory (`limits.memory`)" in played.result.output
+
+
+def _refused_to_fork(played: Played) -> None:
+    (count,) = set(re.findall(r"^started (\d+)$", played.log, re.MULTILINE))
+    assert int(count) < 16
 
 
 _LAWFUL = [
@@ -201,6 +211,38 @@ os.abort()
         outcome="agent",
         by=REAPER,
         effect="detected",
+    ),
+    Attack(
+        name="memory-beyond-its-limit",
+        kind="harm",
+        what="takes more memory than it may have (here: 400 of 64 MB)",
+        script=_BEGIN + "kept = [bytearray(b'x' * (8 << 20)) for _ in range(50)]\n",
+        outcome="agent",
+        by=CGROUP,
+        settings={"limits": {"memory": "64M"}},
+        check=_killed_for_memory,
+        needs_cgroup=True,
+    ),
+    Attack(
+        name="processes-beyond-its-limit",
+        kind="harm",
+        what=f"forks and forks beyond the processes it may have (here: {_BOUND} of 16)",
+        script=_BEGIN
+        + f"""
+children = []
+with contextlib.suppress(OSError):
+    for _ in range({_BOUND}):
+        children.append(os.fork())
+        if children[-1] == 0:
+            time.sleep({LIFETIME})
+            os._exit(0)
+print("started", len(children), flush=True)
+""",
+        outcome="landed",
+        by=CGROUP,
+        settings={"limits": {"processes": 16}},
+        check=_refused_to_fork,
+        needs_cgroup=True,
     ),
     Attack(
         name="many-open-files",

@@ -111,6 +111,22 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/test_workspace.py::test_oddities_are_named_and_the_rest_is_stored",),
     ),
     Mutant(
+        "I4",
+        "new files are no reason to ask git what a session left",
+        "trees/edits.py",
+        "listing is None or found.files.keys() - set(listing.names) or",
+        "listing is None or",
+        ("tests/test_edits.py",),
+    ),
+    Mutant(
+        "I4",
+        "an edit within the tick in which the index was written is not looked at",
+        "trees/index_file.py",
+        "                or now.st_mtime_ns >= index_mtime_ns\n",
+        "",
+        ("tests/test_index_file.py",),
+    ),
+    Mutant(
         "I5",
         "an ignored file of the user's is overwritten",
         "user_checkout.py",
@@ -209,12 +225,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "I1",
-        "the checkout of the gates is cleaned while the agent may still write to it",
-        "attempt.py",
-        "        this.agent = hold_session(run, this, where, base, prompt, timeout)\n"
-        '        sweep_ahead(run, "gate")\n',
-        '        sweep_ahead(run, "gate")\n'
-        "        this.agent = hold_session(run, this, where, base, prompt, timeout)\n",
+        "a checkout that nobody has cleaned is taken for clean",
+        "trees/checkout.py",
+        "        sweep(run.shadow, where, run.provider.kept(where))\n",
+        "",
         ("tests/test_ahead.py",),
     ),
     Mutant(

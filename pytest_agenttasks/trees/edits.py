@@ -1,0 +1,73 @@
+"""The tree of a session that has only edited and deleted files, seen without a git process.
+
+This is what most sessions do, and what git does for it: compare each file's `lstat` with the index, and store those that
+differ. Wherever git knows more (attributes, new files and what ignores them, line ends, a disturbed index), it is asked.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+
+from . import loose_objects
+from .changes import GITLINK_MODE, SYMLINK_MODE, Change
+from .index_file import content, read
+from .shadow import Shadow, compose, removal
+from .survey import RULE_FILES, Survey
+from .workspace import Place
+
+LARGE = 4 * 1024 * 1024
+"""Bytes; larger files git stores in pieces."""
+
+
+def edited_tree(
+    shadow: Shadow, where: Place, base_tree: str, found: Survey, skip: Collection[bytes]
+) -> str | None:
+    """What `base_tree` has become in a workspace that began with it; None where it takes git to tell.
+
+    `skip`: paths that the survey has passed over.
+    """
+    if not shadow.verbatim or where.tree != base_tree or found.oddities or found.empty or not where.intact:
+        return None
+    listing = read(where.index, shadow.repository.id_bytes)
+    if listing is None or found.files.keys() - set(listing.names) or not _plain(listing.names, skip):
+        return None
+    differing = listing.differing(found.files, where.index.stat().st_mtime_ns)
+    if differing is None:
+        return None
+    top = os.fsencode(where.path)
+    changes: list[Change] = []
+    contents: dict[str, tuple[str, bytes]] = {}
+    for path, known in differing.items():
+        if known.mode == GITLINK_MODE:
+            return None
+        now = found.files.get(path)
+        if now is None:
+            changes.append(removal(path, known.object_id, known.mode))
+            continue
+        if now.st_size > LARGE or path.rpartition(b"/")[2] in RULE_FILES:
+            return None
+        mode = _mode(now)
+        data = content(top + b"/" + path, mode)
+        object_id = loose_objects.blob_id(data, shadow.repository.object_format)
+        if (mode, object_id) != (known.mode, known.object_id):
+            changes.append(Change(path, known.mode, mode, known.object_id, object_id))
+            contents[object_id] = ("blob", data)
+    shadow.write_all(contents)
+    return compose(shadow, base_tree, changes)
+
+
+def _plain(paths: Collection[bytes], skip: Collection[bytes]) -> bool:
+    """Whether no attributes are among these paths, and none lies where the survey has not looked."""
+    unseen = tuple(path + b"/" for path in skip)
+    return not any(
+        path.endswith(b".gitattributes") or path in skip or (unseen and path.startswith(unseen))
+        for path in paths
+    )
+
+
+def _mode(now: os.stat_result) -> str:
+    if stat.S_ISLNK(now.st_mode):
+        return SYMLINK_MODE
+    return "100755" if now.st_mode & stat.S_IXUSR else "100644"
