@@ -113,7 +113,13 @@ def test_reruns_blocked_refused_and_failed_tasks_are_told_as_without_n(project: 
     assert "003-blocked [gw" in result.output
     assert "landed 1 of 4" in result.output
     assert "FAILED tasks/pending/002-fails.md::002-fails" in result.output
-    assert len(cases_of(result.junit)) == 4
+    cases = cases_of(result.junit)
+    assert len(cases) == 4
+    failure = cases["002-fails"].find("failure")
+    assert failure is not None
+    assert (failure.get("message") or "").startswith("agent: ")
+    assert "\n" not in (failure.get("message") or "")
+    assert "next: `agenttasks show 002-fails`" in (failure.text or "")
     assert project.where("002-fails") == ["failed"]
     assert project.where("003-blocked") == ["pending"]
 

@@ -18,6 +18,7 @@ from ..tasks.scope import Rules
 from ..tasks.task import Task, read
 from ..trees.git import split
 from ..trees.repository import Repository
+from . import limits
 from .names import node_name
 
 
@@ -65,7 +66,7 @@ def read_plan(
         rules=rules,
         folder=_folder(repository, queue, rootdir),
         tasks=tuple(tasks),
-        began=datetime.now(),
+        began=limits.now(),
     )
 
 
