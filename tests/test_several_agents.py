@@ -119,7 +119,7 @@ def test_reruns_blocked_refused_and_failed_tasks_are_told_as_without_n(project: 
     assert failure is not None
     assert (failure.get("message") or "").startswith("agent: ")
     assert "\n" not in (failure.get("message") or "")
-    assert "next: `agenttasks show 002-fails`" in (failure.text or "")
+    assert "\nnext: " in (failure.text or "")
     assert project.where("002-fails") == ["failed"]
     assert project.where("003-blocked") == ["pending"]
 
