@@ -42,7 +42,6 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
     Always returns with an outcome, a defect of the runner included (INTERNAL), but for KeyboardInterrupt (what
     the agent did is kept) and SetupError (nothing further can run).
     """
-    run.journal.refresh()
     this = Attempt(task, run.journal.history.attempts.get(task.name, 0) + 1)
     begun = time.monotonic()
     with ExitStack() as held:

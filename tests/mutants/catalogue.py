@@ -232,6 +232,61 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/test_ahead.py",),
     ),
     Mutant(
+        "I6",
+        "attempts that other processes have begun are not read",
+        "attempt.py",
+        "            run.journal.refresh()\n            clear_place(run)\n"
+        "            this.number = run.journal.history.attempts.get(task.name, 0) + 1\n",
+        "            clear_place(run)\n",
+        (
+            "tests/test_several_processes.py::test_attempts_of_one_task_in_several_processes_are_counted_together",
+        ),
+    ),
+    Mutant(
+        "I7",
+        "a slot is used again before what a killed process left in it is stored",
+        "attempt.py",
+        "            clear_place(run)\n",
+        "",
+        (
+            "tests/test_several_processes.py::test_what_a_killed_process_left_is_stored_before_its_slot_is_used_again",
+        ),
+    ),
+    Mutant(
+        "I7",
+        "a living process is taken for dead",
+        "recovery.py",
+        "return of != run.owner and owner.lives(of)",
+        "return False",
+        ("tests/test_several_processes.py::test_a_killed_process_is_recovered_while_another_goes_on",),
+    ),
+    Mutant(
+        "I12",
+        "a landing begins over what a killed process has left half-way",
+        "landing.py",
+        "        journal.refresh()\n        _mend(shadow, journal)  # what",
+        "        # what",
+        (
+            "tests/test_several_processes.py::test_whoever_comes_next_finishes_the_landing_of_a_killed_process",
+        ),
+    ),
+    Mutant(
+        "I8",
+        "who moves the branch does not wait for the turn of another",
+        "attempt.py",
+        "    with turn(run, task.name):\n        return passed if",
+        "    if task.name:\n        return passed if",
+        ("tests/test_several_landings.py::test_who_has_lost_twice_gets_a_turn_that_the_others_wait_for",),
+    ),
+    Mutant(
+        "I14",
+        "two processes work on the same files at the same time",
+        "attempt.py",
+        "            held.enter_context(claimed(run, task))\n",
+        "",
+        ("tests/test_claims.py::test_who_waits_is_told_for_whom_and_goes_on_when_that_one_is_killed",),
+    ),
+    Mutant(
         "I8",
         "the branch moves whatever it is at",
         "landing.py",
