@@ -142,6 +142,11 @@ def test_a_task_whose_worker_is_killed_runs_again_after_its_agent_has_been_ended
     assert result.status == 0, result.output
     assert result.outcomes == {"001-a": "landed", "002-b": "landed"}
     assert "its worker gw" in result.output
+    told = [(entry["record"], entry.get("task"), str(entry["owner"])) for entry in journal(project)]
+    mended = next(number for number, entry in enumerate(told) if entry[0] == "recovered")
+    again = [number for number, entry in enumerate(told) if entry[:2] == ("attempt-started", "001-a")][1]
+    assert mended < again, "nobody gets the task before its agent's work is stored"
+    assert told[mended][2].startswith(f"{run.process.pid}-")
     assert "2 passed, 1 rerun" in result.output
     assert len(cases_of(result.junit)) == 2
     assert "+changed" in (project.path / "tasks/logs/001-a/attempt-1.diff").read_text()
