@@ -48,7 +48,11 @@ def test_the_board_tells_of_every_worker_and_of_what_waits(monkeypatch: pytest.M
         "gw1 b: attempt 2, 30 s: waiting 30 s more: usage limit",
         "waiting: c (for a), d (shares files with a, b), e (for c) and 1 more",
     ]
-    assert all(len(line) <= 30 for line in board.lines(130.0, 30))
+    hear["gw0"](wire.message(wire.STEP, "\u6587" * 50, 0.5))
+    assert board.lines(130.0, 40)[0] == f"gw0 a: attempt 1, 30 s, $0.50: {chr(0x6587) * 4}…", (
+        "wide characters"
+    )
+    assert all(len(line) <= 40 for line in board.lines(130.0, 40))
     hear["gw0"](wire.message(wire.IDLE))
     workers.leave("gw1")
     made.stop("it is past 06:30")

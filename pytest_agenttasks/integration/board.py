@@ -6,6 +6,7 @@ which takes the board away first.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Generator, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from ..outcome import Kind
 from ..report.printable import one_line
-from ..report.summary import Row
+from ..report.summary import Row, cut
 from ..settings.durations import format_duration
 from . import wire
 from .crew import Crew, Member
@@ -80,7 +81,9 @@ class Board:
             return
         if self._above is not None:
             self._due = now + REFRESH
-            self._above.draw(self.lines(now, max(reporter._tw.fullwidth - 1, 20)))
+            # What has scrolled away cannot be taken back.
+            height = max(shutil.get_terminal_size().lines - 2, 1)
+            self._above.draw(self.lines(now, max(reporter._tw.fullwidth - 1, 20))[:height])
         else:
             self._due = now + HEARTBEAT
             for line in self.lines(now, 200):
@@ -90,7 +93,7 @@ class Board:
         """The board as it is `now` (monotonic): who does what, and what waits for whom."""
         lines = [_line(member, now) for member in list(self._crew.members.values()) if member.doing]
         waiting = self._waiting()
-        return [one_line(line, width) for line in (*lines, *([waiting] if waiting else []))]
+        return [cut(one_line(line), width) for line in (*lines, *([waiting] if waiting else []))]
 
     def _waiting(self) -> str:
         schedule = self._scheduler.schedule_of_tasks

@@ -105,7 +105,10 @@ class Line:
 
     def repeat(self) -> str | None:
         self.send(wire.REPEAT)
-        answer: str | None = self._channel.receive(timeout=PATIENCE)
+        try:
+            answer: str | None = self._channel.receive(timeout=PATIENCE)
+        except (EOFError, OSError) as error:
+            raise KeyboardInterrupt(GONE) from error
         return answer
 
 
