@@ -12,7 +12,7 @@ from pytest_agenttasks.timetable import Workload, lower_bound, timetable
 
 from . import event_log, tables
 from .repositories import make_repository
-from .timing import run, timed
+from .timing import run
 
 TITLE = "A queue with several agents"
 EXPLANATION = """\
@@ -22,8 +22,8 @@ taken alone: the longest chain, all sleeps shared evenly, or the busiest file. *
 times that the attempts really took, workspace, gate and landing included. *agents*, *runner*, *idle*: what the workers' time
 went to; *forced*: what that timetable leaves idle, because of dependencies and shared files.
 Beside it plain pytest-xdist with test functions that sleep as long: `load` as it is, for it cannot keep to dependencies or
-keep tests apart, and `loadscope` with everything that is connected in one class, in order, which does both. Both without
-the start of pytest, and without workspaces, gates and commits."""
+keep tests apart, and `loadscope` with everything that is connected in one class, in order, which does both. Both from
+the first function to the end of the last, and without workspaces, gates and commits."""
 
 AGENT = """\
 set -eu
@@ -147,27 +147,40 @@ def _pytest(*arguments: str) -> list[str]:
 
 
 def _tests(folder: Path, text: str, workers: int, mode: str) -> float:
-    """Seconds of test functions that sleep, without what a run of none takes."""
+    """Seconds from the first of these test functions to the end of the last."""
     folder.mkdir()
     (folder / "pytest.ini").write_text("[pytest]\n")
-    (folder / "test_sleeps.py").write_text(text)
-    (folder / "test_none.py").write_text("def test_none():\n    pass\n")
-    options = ("-n", str(workers), "--dist", mode)
-    whole = timed(lambda: run(_pytest("test_sleeps.py", *options), folder))
-    return whole - timed(lambda: run(_pytest("test_none.py", *options), folder))
+    (folder / "test_sleeps.py").write_text(_SLEEP + text)
+    run(_pytest("test_sleeps.py", "-n", str(workers), "--dist", mode), folder)
+    moments = [float(line) for line in (folder / "moments").read_text().splitlines()]
+    return max(moments) - min(moments)
+
+
+_SLEEP = """\
+import time
+
+
+def sleep(seconds):
+    for wait in (seconds, 0):
+        with open("moments", "a") as file:
+            file.write(f"{time.time()}\\n")
+        time.sleep(wait)
+
+
+"""
 
 
 def _functions(queue: Queue) -> str:
-    tests = [f"def test_{n:05d}():\n    time.sleep({s})\n" for n, s in enumerate(queue.seconds.values())]
-    return "import time\n\n\n" + "\n\n".join(tests)
+    tests = [f"def test_{n:05d}():\n    sleep({s})\n" for n, s in enumerate(queue.seconds.values())]
+    return "\n\n".join(tests)
 
 
 def _classes(queue: Queue) -> str:
-    lines = ["import time\n"]
+    lines = []
     for number, names in enumerate(_connected(queue)):
         lines.append(f"\nclass Test{number:05d}:")
         lines += [
-            f"    def test_{n:05d}(self):\n        time.sleep({queue.seconds[name]})\n"
+            f"    def test_{n:05d}(self):\n        sleep({queue.seconds[name]})\n"
             for n, name in enumerate(names)
         ]
     return "\n".join(lines)
