@@ -8,6 +8,7 @@ from . import gates, verdicts
 from .base import Base
 from .outcome import Ended, Kind, Outcome
 from .run import Run
+from .services import not_up
 from .settings.records import GateSettings
 from .tasks.task import Task
 from .verdicts import Verdict
@@ -25,12 +26,13 @@ def refuse_what_holds(run: Run, task: Task, base: Base, logs: Path, stem: str) -
             run, [command], base.tree, base.commit, logs, f"{stem}.before", trust=False, second_chance=False
         )[-1]
         verdicts.note_branch(run, [command], base.tree)
-        if verdict.gate == "setup":
+        if verdict.gate in ("setup", "up"):
             raise Ended(
                 Outcome(
-                    Kind.BASE_RED, verdict.reason, evidence=verdict.evidence, log=verdict.log, gate="setup"
+                    Kind.BASE_RED, verdict.reason, evidence=verdict.evidence, log=verdict.log,
+                    gate=verdict.gate,
                 )
-            )
+            )  # fmt: skip
         if verdict.passed:
             why = "holds already, before any change"
             advice = (
@@ -50,6 +52,8 @@ def check(run: Run, task: Task, tree: str, head: str, logs: Path, stem: str, bas
     given: list[Verdict] = []
     if task.front.accept:
         given = gates.check(run, commands(task), tree, head, logs, stem, base=base, second_chance=False)
+    if given and given[-1].gate == "up":
+        raise Ended(not_up(given[-1].reason, given[-1].evidence, given[-1].log))
     if given and not given[-1].passed:
         red = given[-1]
         command = next((c.run for c in commands(task) if c.name == red.gate), red.gate)

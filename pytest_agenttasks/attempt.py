@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from . import acceptance, canary, gates, pause, retry, review_gate, together
+from . import acceptance, canary, gates, pause, retry, review_gate, services, together
 from .agents.contract import Progress
 from .attempt_record import Attempt, failed_together, logs_of, record
 from .base import Base, base_of
@@ -102,10 +102,11 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
     where, start = _workspace(run, start, base)
     prompt = write_prompt(run, this, failures, base, start)
     with pause.session_begins(run, task.name) as now:
-        try:
-            this.agent = hold_session(now, this, where, base, prompt, timeout)
-        finally:
-            shot = store(run, this, where, base.tree)
+        with services.of_session(run, this, where):
+            try:
+                this.agent = hold_session(now, this, where, base, prompt, timeout)
+            finally:
+                shot = store(run, this, where, base.tree)
         if this.agent.failure is not None:
             pause.announce(run, task.name, this.agent.failure)
             raise Ended(this.agent.failure)

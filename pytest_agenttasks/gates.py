@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from .gate_slots import gate_slot
 from .outcome import Ended, Kind, Outcome
 from .report.printable import printable
 from .run import Run
+from .services import NotUp, not_up, services
 from .settings.records import GateSettings
 from .trees.checkout import ready
 from .trees.dependencies import SetupFailed
@@ -95,7 +97,7 @@ def _repeated(
 
 
 def _may_be_flaky(last: Sequence[Verdict]) -> bool:
-    return any(not red.passed and not red.missing and red.gate != "setup" for red in last)
+    return any(not red.passed and not red.missing and red.gate not in ("setup", "up") for red in last)
 
 
 def _after_rerun(run: Run, key: str, red: Verdict, again: Verdict) -> Verdict:
@@ -120,34 +122,36 @@ def _in_order(
     repetition: str,
 ) -> list[Verdict]:
     given: list[Verdict] = []
+    notes: list[str] = []
     try:
         where = ready(run, "gate", tree, head)
-        for gate in gates:  # a later gate may use what an earlier one has built
-            if given and not run.provider.fresh(where, tree)[0]:
-                # But nothing that one wrote into the dependencies may decide for another.
-                where = ready(run, "gate", tree, head)
-            log = logs / f"{stem}.gate-{gate.name}{repetition}.log"
-            verdict, census = run_gate(run, gate, where, tree, log, before(run, gate, tree, base))
-            given.append(verdict)
-            verdicts.remember(run, verdicts.key(run, gate, tree), verdict, census)
-            if not verdict.passed:
-                break
+        with services(run, where, logs, f"{stem}.gates{repetition}", notes) if gates else nullcontext():
+            for gate in gates:  # a later gate may use what an earlier one has built
+                if given and not run.provider.fresh(where, tree)[0]:
+                    # But nothing that one wrote into the dependencies may decide for another.
+                    where = ready(run, "gate", tree, head)
+                log = logs / f"{stem}.gate-{gate.name}{repetition}.log"
+                verdict, census = run_gate(run, gate, where, tree, log, before(run, gate, tree, base))
+                given.append(verdict)
+                verdicts.remember(run, verdicts.key(run, gate, tree), verdict, census)
+                if not verdict.passed:
+                    break
+        if notes:
+            given[-1] = msgspec.structs.replace(given[-1], notes=(*given[-1].notes, *notes))
+    except NotUp as failed:
+        given.append(_not_ready("up", str(failed), failed.evidence, failed.log, tree))
     except SetupFailed as failed:
-        given.append(_red_setup(failed, tree, logs / f"{stem}.gate-setup{repetition}.log"))
+        log = logs / f"{stem}.gate-setup{repetition}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(failed.log, log)
+        given.append(_not_ready("setup", str(failed), failed.evidence, log, tree))
     return given
 
 
-def _red_setup(failed: SetupFailed, tree: str, log: Path) -> Verdict:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(failed.log, log)
+def _not_ready(step: str, reason: str, evidence: str, log: Path, tree: str) -> Verdict:
+    """The verdict of a step before the gates that failed: `setup` or `up`."""
     return Verdict(
-        gate="setup",
-        tree=tree,
-        passed=False,
-        seconds=0.0,
-        reason=str(failed),
-        evidence=failed.evidence,
-        log=str(log),
+        gate=step, tree=tree, passed=False, seconds=0.0, reason=reason, evidence=evidence, log=str(log)
     )
 
 
@@ -181,6 +185,8 @@ def refuse_red(
     run: Run, gates: Sequence[GateSettings], red: Verdict, base: str, logs: Path, stem: str
 ) -> Outcome:
     """The outcome of a red gate: the task's own failure, unless that gate, or one before it, is red on the base now."""
+    if red.gate == "up":
+        return not_up(red.reason, red.evidence, red.log)
     names = [
         gate.name for gate in gates[: len(run.settings.gates)]
     ]  # the task's own come after the project's
@@ -210,7 +216,8 @@ def explain_red_base(run: Run, red: Verdict) -> str:
     own = (f"{run.queue.relative}/".encode(), b".git")
     untracked = [os.fsdecode(path) for path in listed if not path.startswith(own)]
     command = next(
-        (gate.run for gate in run.settings.gates if gate.name == red.gate), run.settings.workspace.setup or ""
+        (gate.run for gate in run.settings.gates if gate.name == red.gate),
+        (run.settings.workspace.up if red.gate == "up" else run.settings.workspace.setup) or "",
     )
     lines = [
         f"{run.settings_file}: gate `{red.gate}` is red on the base, before any task: {red.reason}",

@@ -121,6 +121,23 @@ class AttemptEnded(Record, frozen=True, tag="attempt-ended"):
     together: bool = False
 
 
+class ServicesStarted(Record, frozen=True, tag="services-started"):
+    """`workspace.up` is about to run for the workspace of this role; `down` is the line that ends what it starts, with
+    these variables."""
+
+    role: str
+    worker: int
+    down: str
+    variables: dict[str, str]
+
+
+class ServicesEnded(Record, frozen=True, tag="services-ended"):
+    """`down` has run; whether it could end them is in the notes."""
+
+    role: str
+    worker: int
+
+
 class Failed(Record, frozen=True, tag="failed"):
     """The task is given up: it goes to the failed folder."""
 
@@ -152,6 +169,8 @@ AnyRecord = (
     | Withdrawn
     | Landed
     | AttemptEnded
+    | ServicesStarted
+    | ServicesEnded
     | Failed
     | Released
     | Recovered
@@ -177,6 +196,7 @@ class History:
     interrupted: dict[str, AttemptStarted] = field(default_factory=dict)
     """The attempts that have begun a session; of a process that is dead, whether it is stored, its ref says."""
     programs: dict[str, list[ProgramStarted]] = field(default_factory=dict)
+    services: dict[tuple[str, int], ServicesStarted] = field(default_factory=dict)
     spent_usd: float = 0.0
 
     def add(self, record: AnyRecord) -> None:
@@ -213,6 +233,10 @@ class History:
                     self.together.add(task)
                 if record.kind.charged:
                     self.charged[task] = self.charged.get(task, 0) + 1
+            case ServicesStarted():
+                self.services[record.role, record.worker] = record
+            case ServicesEnded():
+                self.services.pop((record.role, record.worker), None)
             case Failed(task=task):
                 self._begin_anew(task)
             case Released(task=task):
@@ -236,7 +260,8 @@ class History:
 
     def owners(self) -> set[str]:
         """The processes that have left something open, living or dead."""
-        return {*self.running, *self.interrupted, *self.programs}
+        services = (started.owner for started in self.services.values())
+        return {*self.running, *self.interrupted, *self.programs, *services}
 
     def add_stored(self, highest: Mapping[str, int]) -> None:
         """Attempts that are stored count even where the records are lost: their numbers are taken."""

@@ -8,7 +8,7 @@ from typing import get_args
 
 from filelock import FileLock
 
-from . import landing, owner
+from . import landing, owner, services
 from .bookkeeping import settle_all
 from .journal import Recovered
 from .outcome import SetupError
@@ -42,9 +42,12 @@ def recover_worker(run: Run, dead: str, say: Callable[[str], None]) -> bool:
 
 
 def clear_place(run: Run) -> None:
-    """Before a session: what a dead process has left in this slot's workspace is stored. For every attempt, as it costs
-    nothing where there is nothing."""
-    for of in list(run.journal.history.interrupted):
+    """Before a session: what a dead process has left in this slot's workspace is stored, its services ended.
+
+    For every attempt, as it costs nothing where there is nothing.
+    """
+    history = run.journal.history
+    for of in {*history.interrupted, *(started.owner for started in history.services.values())}:
         if owner.slot_of(of) == run.worker:
             recover_worker(run, of, lambda line: run.events.write("recovered", what=line))
 
@@ -68,6 +71,8 @@ def _recover(run: Run, dead: str, say: Callable[[str], None]) -> None:
             # Another may hold its slot by now, but begins no session in it before this is done.
             run.programs.end_left(place(run.shadow, "agent", slot))
         if line := store_interrupted(run, dead):
+            say(line)
+        for line in services.settle(run, dead):
             say(line)
         run.journal.write(Recovered(of=dead))
 

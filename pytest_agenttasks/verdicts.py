@@ -57,6 +57,7 @@ def key(run: Run, gate: GateSettings, tree: str) -> str:
         run.provider.digest(tree),
         _interpreters(gate.run, os.environ.get("PATH", "")),
         run.programs.sandbox.program or "",
+        *filter(None, [run.settings.workspace.up]),
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

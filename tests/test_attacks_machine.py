@@ -117,7 +117,16 @@ def test_a_session_that_fills_the_disk_stops_the_run_and_its_work_is_kept(tmp_pa
     assert after.read("src/a.txt") == "a\nagain\n"
     assert after.git("fsck", "--strict", "--no-dangling") == ""
     kept = [file.read_text() for file in (tmp_path / "after/state").rglob("src/new.txt")]
-    assert kept == ["precious\n"], "what the first session did is lost"
+    attempt = "refs/attempts/001-fills/1:src/new.txt"
+    stored = subprocess.run(
+        ["git", "--git-dir", after.path / ".git/agenttasks/shadow.git", "cat-file", "blob", attempt],
+        env={**os.environ, "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(after.path / ".git/objects")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # In the attempt, or in the workspace that was put aside because there was no room to store it.
+    assert [*kept, stored.stdout] in (["precious\n"], ["precious\n", ""]), stored.stderr
 
 
 def test_a_session_that_fills_its_tmpdir_is_cleaned_up_after(tmp_path: Path, home: Path) -> None:

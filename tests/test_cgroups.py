@@ -137,7 +137,7 @@ def test_the_next_start_removes_what_a_killed_run_left(own_cgroups: Cgroups) -> 
                 (folder / name / "cgroup.procs").write_text(str(left.pid))
             told = own_cgroups.clear()
             assert left.wait(timeout=10) == -signal.SIGKILL
-        assert told[0] == f"removed the cgroup {name} of a run that was killed, and 1 processes in it"
+        assert told[0] == f"removed the cgroup {name} of a run that was killed, and ended 1 process in it"
         for folder in own_cgroups.folders:
             assert [(folder / each).exists() for each in (name, alive, other)] == [False, True, True]
     finally:

@@ -360,6 +360,20 @@ def test_room_is_counted_for_every_workspace(
     assert "XDG_STATE_HOME" in remedy
 
 
+def test_room_is_counted_for_services_and_reviews_too(
+    project: Project, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.repository.write("large.bin", b"\0" * 10 * MB)
+    project.repository.commit("large")
+    project.configure("workspace: {up: 'true', down: 'true'}\n")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=LOW_DISK + 100 * MB))
+    level, text, _ = examine(project.path, "-n", "3").only("disk")
+    assert (level, "300 MB free for 6 workspaces of 10 MB" in text) == ("ok", True), text
+    assert text.endswith(" and 30 MB for reviews and services")
+    level, text, _ = examine(project.path, "-n", "4").only("disk")
+    assert (level, "320 MB needed" in text) == ("fail", True), text
+
+
 def test_copies_count_where_no_clean_checkout_could_be_made(project: Project, examine: Examine) -> None:
     project.repository.commit("ignore", **{".gitignore": "*.log\nbuild/\ndeps/\n"})
     project.repository.write("deps/one", b"\0" * 7 * MB)

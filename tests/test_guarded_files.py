@@ -116,6 +116,8 @@ CONFIGURATION_FILES = [
         ".rspec",
         "phpunit.xml",
         "composer.json",
+        "compose.yaml",
+        "deploy/docker-compose.override.yml",
         "phpstan.neon",
         "App.csproj",
         "Directory.Build.props",

@@ -15,6 +15,8 @@ from pytest_agenttasks.journal import (
     Journal,
     Landed,
     Passed,
+    ProgramStarted,
+    Recovered,
     Released,
     RunStarted,
 )
@@ -113,3 +115,51 @@ def test_a_record_of_another_version_stops_with_the_line(file: Path) -> None:
             journal.refresh()
     with pytest.raises(SetupError, match="line 2"):
         Journal(file)
+
+
+def test_each_reads_on_in_what_the_other_has_written(file: Path) -> None:
+    one, other = Journal(file, "1-1.0/0"), Journal(file, "2-1.0/1")
+    one.write(started(1))
+    other.write(ended(1, Kind.GATE))
+    assert other.history.attempts == {"001-x": 1}
+    assert one.history.charged == {}
+    one.refresh()
+    assert one.history.charged == {"001-x": 1}
+    assert one.history.running == {}
+
+
+def test_what_is_open_is_kept_by_owner(file: Path) -> None:
+    one, other = Journal(file, "1-1.0/0"), Journal(file, "2-1.0/1")
+    one.write(started(1))
+    one.write(ProgramStarted(pid=5, started=1.0))
+    other.write(RunStarted(pid=2, queue="tasks", branch="refs/heads/work"))
+    assert set(other.history.interrupted) == set(other.history.programs) == {one.owner}
+    other.write(Recovered(of=one.owner))
+    assert other.history.owners() == set()
+    one.refresh()
+    assert one.history.owners() == set()
+
+
+def test_a_line_that_another_is_writing_is_read_when_it_is_whole(file: Path) -> None:
+    reader, writer = Journal(file), Journal(file)
+    writer.write(started(1))
+    reader.refresh()
+    writer.write(ended(1, Kind.GATE))
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-7])
+    reader.refresh()
+    assert reader.history.charged == {}
+    with file.open("ab") as stream:
+        stream.write(whole[-7:])
+    reader.refresh()
+    assert reader.history.charged == {"001-x": 1}
+
+
+def test_a_record_never_joins_a_line_that_was_torn_meanwhile(file: Path) -> None:
+    dead, living = Journal(file), Journal(file)
+    dead.write(started(1))
+    file.write_bytes(file.read_bytes()[:-7])
+    living.write(started(2))
+    living.write(ended(2, Kind.GATE))
+    assert Journal(file).history.charged == {"001-x": 1}
+    assert living.history.charged == {"001-x": 1}

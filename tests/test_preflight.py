@@ -195,6 +195,33 @@ def test_a_run_in_another_worktree_of_the_repository_is_refused_too(
             pass
 
 
+def test_runs_on_two_queues_of_a_checkout_go_on_beside_each_other(repository: UserRepository) -> None:
+    found = discover(repository.path)
+    repository.write("other/pending/.gitkeep", "")
+    queues = [open_queue(found, repository.path / folder) for folder in ("tasks/pending", "other/pending")]
+    with run_lock(found, queues[0]), run_lock(found, queues[1]):
+        assert {known["queue"] for known in going_on(found)} == {str(queue.pending) for queue in queues}
+        for queue in queues:
+            with pytest.raises(SetupError, match="another run is using"), run_lock(found, queue):
+                pass
+    assert going_on(found) == []
+
+
+def test_a_second_process_with_other_settings_is_refused_while_one_is_there(
+    repository: UserRepository,
+) -> None:
+    with opened(repository, gates=GATES):
+        with (
+            pytest.raises(SetupError, match="was started with other settings"),
+            opened(repository, gates=GATES, workspace={"copy": ["node_modules"]}),
+        ):
+            pass
+        with opened(repository, gates=GATES) as second:
+            assert second.worker == 1
+    with opened(repository, gates=GATES, workspace={"copy": ["node_modules"]}) as alone:
+        assert alone.worker == 0
+
+
 def test_two_worktrees_take_turns(repository: UserRepository, tmp_path: Path) -> None:
     with opened(repository, gates=GATES):
         pass

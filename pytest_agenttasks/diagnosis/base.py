@@ -13,6 +13,7 @@ from ..outcome import SetupError
 from ..report.printable import one_line, tail
 from ..run import Run
 from ..settings.durations import format_duration
+from ..settings.records import Settings
 from ..trees import recipe_checks
 from ..trees.changes import shown
 from ..trees.git import split
@@ -49,7 +50,7 @@ def gates_on(run: Run, tree: str, tip: str) -> Findings[bool]:
         for verdict in given:
             green = green and verdict.passed
             yield _told(run, verdict)
-        if given[-1].gate == "setup":
+        if given[-1].gate in ("setup", "up"):
             break
         left = left[len(given) :]
     return green
@@ -70,9 +71,11 @@ def _told(run: Run, verdict: Verdict) -> Finding:
     lines = tail(verdict.evidence.encode("utf-8", "replace"), 2048).strip().splitlines()
     last = f": {one_line(lines[-1])}" if lines else ""
     log = f"its output is in {verdict.log}"
-    if verdict.gate == "setup":
+    if verdict.gate in ("setup", "up"):
         return fail(
-            "workspace", f"{verdict.reason}{last}", f"mend `workspace.setup` in {run.settings_file}; {log}"
+            "workspace",
+            f"{verdict.reason}{last}",
+            f"mend `workspace.{verdict.gate}` in {run.settings_file}; {log}",
         )
     if verdict.missing:
         remedy = f"bring what it needs by `workspace.setup` or `workspace.copy`; {log}"
@@ -108,12 +111,7 @@ def missing(run: Run, *, green: bool) -> Iterator[Finding]:
 
 def size_of_workspace(repository: Repository, tree: str, run: Run | None) -> tuple[int, int]:
     """Bytes and files of one workspace: tracked files and copies, or more where set-up has filled a clean checkout."""
-    tracked = [
-        int(entry.split(b"\t")[0].split()[3])
-        for entry in split(repository.git("ls-tree", "-r", "-l", "-z", tree))
-        if entry.startswith(b"100")
-    ]
-    size, files = sum(tracked), len(tracked)
+    size, files = _tracked(repository, tree)
     if run is None:
         return size, files
     for path in run.provider.copied():
@@ -125,6 +123,23 @@ def size_of_workspace(repository: Repository, tree: str, run: Run | None) -> tup
         return size, files
     made, count = _measured(os.fsencode(clean))
     return max(size, made), max(files, count)
+
+
+def size_of_bare_places(repository: Repository, tree: str, settings: Settings) -> tuple[int, int]:
+    """Bytes and files of what one worker has besides: the tracked files once more for reviews, and for services."""
+    reviews = any(gate.agent for gate in settings.gates)
+    count = reviews + (settings.workspace.down is not None)
+    size, files = _tracked(repository, tree)
+    return count * size, count * files
+
+
+def _tracked(repository: Repository, tree: str) -> tuple[int, int]:
+    sizes = [
+        int(entry.split(b"\t")[0].split()[3])
+        for entry in split(repository.git("ls-tree", "-r", "-l", "-z", tree))
+        if entry.startswith(b"100")
+    ]
+    return sum(sizes), len(sizes)
 
 
 def _measured(path: bytes) -> tuple[int, int]:

@@ -85,7 +85,8 @@ def _examine(asked: Asked, found: Repository) -> Iterator[Finding]:
         elif tip:
             yield warn("gate", "not run, for what is said above", "mend that, then ask again")
         size, files = base.size_of_workspace(found, tip, run) if tip else (0, 0)
-        yield from machine.disk((state_folder(found), found.common_dir), size, files, asked.workers)
+        bare = base.size_of_bare_places(found, tip, known) if tip else (0, 0)
+        yield from machine.disk((state_folder(found), found.common_dir), size, files, asked.workers, bare)
 
 
 def _open(

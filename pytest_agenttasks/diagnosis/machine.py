@@ -57,9 +57,12 @@ def _adopts_orphans() -> bool:
     return status == 0
 
 
-def disk(folders: tuple[Path, Path], size: int, files: int, workers: int) -> Iterator[Finding]:
+def disk(
+    folders: tuple[Path, Path], size: int, files: int, workers: int, bare: tuple[int, int] = (0, 0)
+) -> Iterator[Finding]:
     """Room for `workers` agents and as many clean checkouts of `size` bytes and `files` files each.
 
+    `bare`: bytes and files that each worker needs besides, for reviews and services.
     `folders`: where workspaces lie, and where the journal and the attempts do.
     """
     workspaces, records = folders
@@ -83,9 +86,12 @@ def disk(folders: tuple[Path, Path], size: int, files: int, workers: int) -> Ite
             f"{workspaces}: no program in it can be started (mounted noexec), so installed dependencies would not run",
             "set XDG_STATE_HOME to a folder on another file system",
         )
-    needed = 2 * workers * size + LOW_DISK
+    needed = workers * (2 * size + bare[0]) + LOW_DISK
+    wanted = workers * (2 * files + bare[1])
     free = shutil.disk_usage(workspaces).free
     share = f"{2 * workers} workspaces of {_megabytes(size)} ({workers} at once, each with a clean checkout for gates)"
+    if bare[0]:
+        share += f" and {_megabytes(workers * bare[0])} for reviews and services"
     if free < needed:
         remedy = "make room, set XDG_STATE_HOME to a folder on a larger disk, or run fewer at once (-n)"
         yield fail(
@@ -94,10 +100,10 @@ def disk(folders: tuple[Path, Path], size: int, files: int, workers: int) -> Ite
     else:
         yield ok("disk", f"{_megabytes(free)} free for {share}")
     inodes = os.statvfs(workspaces)
-    if inodes.f_files and inodes.f_favail < 2 * workers * files:
+    if inodes.f_files and inodes.f_favail < wanted:
         yield fail(
             "disk",
-            f"{workspaces}: room for {inodes.f_favail:,} more files, {2 * workers * files:,} needed for {share}",
+            f"{workspaces}: room for {inodes.f_favail:,} more files, {wanted:,} needed for {share}",
             "delete what is not needed there, or set XDG_STATE_HOME to a folder on another file system",
         )
     if shutil.disk_usage(records).free < LOW_DISK:

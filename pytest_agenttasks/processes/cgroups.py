@@ -103,7 +103,7 @@ class Cgroups:
             for name in sorted(os.listdir(folder)):  # noqa: PTH208
                 if _abandoned(name):
                     ended = _kill_all(folder / name)
-                    with_it = f", and {ended} processes in it" if ended else ""
+                    with_it = f", and ended {ended} process{'es' * (ended > 1)} in it" if ended else ""
                     if _remove(folder / name) and not name.startswith(cgroup_tree.LEAF):
                         told.append(f"removed the cgroup {name} of a run that was killed{with_it}")
         return told

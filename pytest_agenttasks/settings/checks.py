@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 NOT_YET: Mapping[Place, object] = {
     ("notify",): None,
-    ("workspace", "up"): None,
-    ("workspace", "down"): None,
     ("review", "every_tasks"): None,
     ("review", "every_hours"): None,
 }
@@ -38,7 +36,7 @@ REVIEW_KEYS = ("command", "model", "max_turns", "budget_usd", "instructions")
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENV_GLOB = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*\*?|\*)")
-_OWN_GATES = re.compile(r"(?i)setup|accept-\d+")
+_OWN_GATES = re.compile(r"(?i)setup|up|accept-\d+")
 _OWN_PREFIX = "AGENTTASKS_"
 
 
@@ -52,7 +50,12 @@ def flaws(settings: Settings) -> Iterator[Flaw]:
             yield _not_yet(place)
     yield from gate_flaws(settings.gates)
     yield from _positive(("agent",), settings.agent, "timeout", "stall_timeout")
-    yield from _positive(("workspace",), settings.workspace, "setup_timeout")
+    yield from _positive(("workspace",), settings.workspace, "setup_timeout", "up_timeout", "down_timeout")
+    if settings.workspace.up is not None and settings.workspace.down is None:
+        yield flaw(
+            ("workspace", "up"),
+            "needs `workspace.down`, the line that ends what it starts (`down: 'true'` where nothing is to be ended)",
+        )
     yield from _environment(("agent",), settings.agent.env, settings.agent.env_pass)
     yield from _writable(settings.agent.writable)
     yield from _environment(("workspace",), {}, settings.workspace.env_pass)

@@ -169,8 +169,18 @@ class WorkspaceSettings(Record, frozen=True, kw_only=True):
     link: Annotated[
         Texts, _says("Folders of your checkout that workspaces see by a link, to be read only")
     ] = ()
-    up: Annotated[Text | None, _says("A shell line that starts services for a workspace")] = None
-    down: Annotated[Text | None, _says("A shell line that ends them; it runs whatever happens")] = None
+    up: Annotated[
+        Text | None,
+        _says(
+            "A shell line that starts services, before a session and before the gates; outside the sandbox"
+        ),
+    ] = None
+    down: Annotated[
+        Text | None,
+        _says("A shell line that ends them; it runs whatever happens, after a kill by the next start"),
+    ] = None
+    up_timeout: Annotated[Seconds, _says("Longest time of `up`")] = _duration(600)
+    down_timeout: Annotated[Seconds, _says("Longest time of `down`")] = _duration(120)
 
 
 class MemorySettings(Record, frozen=True, kw_only=True):

@@ -74,6 +74,7 @@ _RUNNERS_AND_CI = """
     .woodpecker.yml buildspec.yml cloudbuild.yaml cloudbuild.yml codecov.yml .codecov.yml
     sonar-project.properties .pre-commit-config.yaml .pre-commit-hooks.yaml lefthook.yml .lefthook.yml
     lefthook.yaml .editorconfig .tool-versions mise.toml .mise.toml .envrc .env .env.* .worktreeinclude
+    compose.yml compose.yaml compose.*.yml compose.*.yaml docker-compose*.yml docker-compose*.yaml
 """
 _AGENTS = """
     claude.md claude.local.md agents.md agents.override.md gemini.md .mcp.json .claude.json .cursorrules

@@ -23,7 +23,7 @@ from .repository import Repository, write_config
 from .shadow import Shadow
 from .survey import walk
 
-Role = Literal["agent", "gate", "review"]
+Role = Literal["agent", "gate", "review", "services"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,9 @@ def ignore_files_of_the_agent_count() -> None:
 def the_agents_git_is_believed() -> None:
     """The snapshot by the workspace's own `.git`: its index, configuration and ignore rules."""
 
-    def snapshot(shadow: Shadow, where: Place, base_tree: str, skip: Collection[bytes]) -> Snapshot:
+    def snapshot(
+        shadow: Shadow, where: Place, base_tree: str, skip: Collection[bytes], beside: Callable[[], None]
+    ) -> Snapshot:
         def git(*args: str) -> str:
             done = subprocess.run(["git", *args], cwd=where.path, capture_output=True, text=True, check=True)
             return done.stdout.strip()
@@ -103,8 +105,10 @@ def gates_run_where_the_agent_worked() -> None:
 
     def ready(run: Run, role: str, tree: str, head: str) -> Place:
         where = workspace.place(run.shadow, "agent", run.worker)
-        used = where.path.is_dir() and any(where.path.iterdir())
-        return where if used else checkout.ready(run, "gate", tree, head)
+        if not (where.path.is_dir() and any(where.path.iterdir())):
+            return checkout.ready(run, "gate", tree, head)
+        run.shadow.git("add", "-A", index=where.index, work_tree=where.path)
+        return where
 
     _set(gates, "ready", ready)
 
