@@ -135,9 +135,11 @@ def test_a_terminal_shows_the_board_and_in_the_end_a_line_for_each_result(
     project: Project, verbosity: str
 ) -> None:
     files(project, "abc")
+    seen = project.path.parent / "seen"
+    wait = f"n=0; while [ ! -e {seen} ]; do sleep 0.02; n=$((n+1)); [ $n -lt 1000 ]; done"
     project.agent(
         f"case $AGENTTASKS_TASK in 001*|002*) {TOGETHER.format(count=2)} ;; esac\n"
-        f"echo doing; sleep 1; {SCOPED}\n[ $AGENTTASKS_TASK.$AGENTTASKS_ATTEMPT != 002-b.1 ]"
+        f"echo doing; {wait}; {SCOPED}\n[ $AGENTTASKS_TASK.$AGENTTASKS_ATTEMPT != 002-b.1 ]"
     )
     project.task("001-a", scope=("src/a.txt",))
     project.task("002-b", scope=("src/b.txt",))
@@ -155,6 +157,8 @@ def test_a_terminal_shows_the_board_and_in_the_end_a_line_for_each_result(
     try:
         while chunk := os.read(main, 65536):
             data += chunk
+            if re.search(rb"gw\d 001-a: attempt 1, [^\r]*: doing", data):
+                seen.touch()  # the agents go on
     except OSError:  # how a pty says that the other side is closed
         pass
     finally:
