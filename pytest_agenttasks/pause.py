@@ -21,6 +21,7 @@ from .processes.lifeline import TICK
 from .retry import RESET_MARGIN, doubled
 from .run import Run
 from .state_file import load, save
+from .trees.repository import Repository
 from .turn import shown
 
 KINDS = (Kind.USAGE_LIMIT, Kind.OVERLOADED, Kind.NETWORK, Kind.AUTH)
@@ -34,6 +35,11 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     task: str
     until: float
     count: int = 0
+
+
+def known(repository: Repository) -> Pause | None:
+    """The pause that was announced last, unless a session has shown life since."""
+    return load(repository.home / "pause.json", Pause)
 
 
 def announce(run: Run, task: str, outcome: Outcome) -> None:

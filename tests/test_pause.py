@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from pytest_agenttasks.agents.contract import STARTING, Progress
+from pytest_agenttasks.cli import main
 from pytest_agenttasks.outcome import Kind
 from pytest_agenttasks.pause import Pause, shows_life
 from pytest_agenttasks.state_file import load, save
@@ -170,3 +171,17 @@ def test_nobody_waits_longer_than_the_settings_allow(repository: UserRepository,
 )
 def test_what_shows_life(progress: Progress, life: bool) -> None:
     assert shows_life(progress) is life
+
+
+def test_status_tells_until_when_nothing_begins(
+    repository: UserRepository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository.path)
+    home = repository.path / ".git/agenttasks"
+    known = Pause(kind=Kind.USAGE_LIMIT, why="usage limit reached", task="001-a", until=LATER)
+    save(home / "pause.json", known)
+    assert main(["status"]) == 0
+    assert "usage limit reached" in capsys.readouterr().out
+    save(home / "pause.json", msgspec.structs.replace(known, until=1.0))
+    assert main(["status"]) == 0
+    assert "usage limit" not in capsys.readouterr().out

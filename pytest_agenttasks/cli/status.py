@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from pathlib import Path
 from typing import Any
 
-from .. import canary
+from .. import canary, pause
 from ..journal import History, Journal
 from ..queue import Queue, names
 from ..report.printable import one_line, printable
@@ -65,6 +66,7 @@ def gather(repository: Repository, queue: Queue, history: History) -> dict[str, 
             name for name in landed if (asked := history.guarded.get(name)) and asked.guarded == "no"
         ],
         "canary": _canary(repository),
+        "pause": _pause(repository),
         "sessions": history.sessions,
         "spent_usd": round(history.spent_usd, 4),
     }
@@ -75,6 +77,14 @@ def _running(repository: Repository, queue: Queue) -> dict[str, Any] | None:
     runs = going_on(repository)
     own = [known for known in runs if known.get("queue") == str(queue.pending)]
     return next(iter([*own, *runs]), None)
+
+
+def _pause(repository: Repository) -> dict[str, Any] | None:
+    """What every session waits for now; `until` is epoch seconds."""
+    known = pause.known(repository)
+    if known is None or known.until <= time.time():
+        return None
+    return {"kind": known.kind.value, "why": known.why, "task": known.task, "until": known.until}
 
 
 def _canary(repository: Repository) -> dict[str, str] | None:
@@ -88,6 +98,9 @@ def _text(found: dict[str, Any]) -> str:
     lines = [f"{found['queue']} on branch {printable(found['branch'])}"]
     if running is not None:
         lines.append(f"  a run is going on (process {running.get('pid', 'unknown')})")
+    if found["pause"] is not None:
+        at = time.strftime("%Y-%m-%d %H:%M", time.localtime(found["pause"]["until"]))
+        lines.append(f"  no session begins before {at}: {one_line(found['pause']['why'], 120)}")
     lines.append(
         f"  {len(found['pending'])} pending, {len(found['done'])} done, {len(found['failed'])} failed, "
         f"{len(found['held'])} held; {found['sessions']} sessions, ${found['spent_usd']:.2f}"
