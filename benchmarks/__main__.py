@@ -14,9 +14,11 @@ from . import (
     first_workspace,
     gate_checkout,
     machine,
+    makespan,
     ordinary_start,
     per_task,
     sandbox,
+    throughput,
 )
 
 BENCHMARKS = {
@@ -27,6 +29,8 @@ BENCHMARKS = {
     "collection": collection,
     "ordinary-start": ordinary_start,
     "sandbox": sandbox,
+    "makespan": makespan,
+    "throughput": throughput,
 }
 _FOREIGN = ("GIT_", "XDG_", "AGENTTASKS_", "PYTEST_", "PYTHONDONTWRITEBYTECODE", "CI")
 
@@ -57,6 +61,8 @@ def _own_home(home: Path) -> None:
     for variable in [name for name in os.environ if name.startswith(_FOREIGN)]:
         del os.environ[variable]
     os.environ["HOME"] = str(home)
+    # Runs of pytest with workers clean up after the user's earlier ones when they end.
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(home)
 
 
 if __name__ == "__main__":

@@ -63,8 +63,9 @@ def pytest_load_initial_conftests(
     asked = getattr(early_config.known_args_namespace, "agent_tasks", None)
     if not asked or _within_run():
         return (yield)
-    from .integration import typed
+    from .integration import typed, workers_wanted
 
+    workers_wanted.refuse_without_xdist(typed.arguments(early_config), early_config.pluginmanager)
     typed.forget_addopts(early_config.known_args_namespace, typed.options(early_config, parser))
     # Of the conftest.py files only those on the way to the queue are imported: tasks may change those of the tests.
     early_config.known_args_namespace.file_or_dir = [asked]

@@ -39,6 +39,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
         if name.startswith(_FOREIGN) and not name.startswith(_OWN):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(folder))
+    # Runs with workers make temporary folders, and clean up after all earlier runs of the user when they end.
+    monkeypatch.setenv("PYTEST_DEBUG_TEMPROOT", str(folder))
     return folder
 
 

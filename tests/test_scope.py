@@ -35,6 +35,7 @@ from pytest_agenttasks.tasks.scope import (
 )
 from pytest_agenttasks.tasks.task import ScopeEntry
 from pytest_agenttasks.trees.changes import ABSENT_MODE, GITLINK_MODE, SYMLINK_MODE, Change
+from tests.test_patterns import PATHS, patterns
 
 FILE, PROGRAM = "100644", "100755"
 
@@ -389,6 +390,30 @@ def test_overlap_of_scopes() -> None:
     assert overlap(entries("a.py", "src/"), entries("docs/", "src/x.py"))
     assert not overlap(entries("a.py", "src/*.py"), entries("docs/", "b.py"))
     assert not overlap(entries("a.py"), ())
+
+
+@given(
+    a=st.lists(patterns, max_size=3),
+    b=st.lists(patterns, max_size=3),
+    tree=st.sets(st.sampled_from([*PATHS, *(f"{path}/new.b" for path in PATHS)]), min_size=1),
+)
+def test_scopes_that_share_a_file_or_a_place_for_a_new_one_overlap(
+    a: list[str], b: list[str], tree: set[str]
+) -> None:
+    """By brute force over trees: globs, folders, files that are there and files that are yet to come."""
+    shared = {*matching(entries(*a), tree)} & {*matching(entries(*b), tree)}
+    assert overlap(entries(*a), entries(*b)) or not shared
+    assert overlap(entries(*a), entries(*b)) == overlap(entries(*b), entries(*a))
+
+
+@given(
+    a=st.lists(st.sampled_from([*PATHS, *(f"{path}/" for path in PATHS)]), max_size=3),
+    b=st.lists(st.sampled_from([*PATHS, *(f"{path}/" for path in PATHS)]), max_size=3),
+)
+def test_overlap_is_exact_where_no_scope_has_a_glob(a: list[str], b: list[str]) -> None:
+    every = [*PATHS, *(f"{path}/new.b" for path in PATHS)]
+    shared = {*matching(entries(*a), every)} & {*matching(entries(*b), every)}
+    assert overlap(entries(*a), entries(*b)) == bool(shared)
 
 
 @pytest.mark.parametrize(

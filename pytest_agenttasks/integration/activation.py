@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,37 @@ import pytest
 from ..outcome import SetupError
 from ..plugin import OPTIONS, Typed
 from ..queue import Queue, open_queue
-from ..report.printable import printable
 from ..settings import records as settings_module
-from ..trees.repository import discover
+from ..trees.repository import Repository, discover
 from . import typed as typed_module
-from .protocol import Protocol
+from .choosing import Choosing
+from .exit_status import ExitStatus
+from .limits import OwnAccount
+from .opening import usage_error
+from .plan import Plan, naming, read_plan
+from .serial import Serial
 from .session import QueueSession
 from .terminal import Terminal
+from .workers_wanted import other_distribution, workers_wanted
 
 NUMBERS = frozenset({"max_attempts", "budget.usd", "budget.sessions", "review.every_tasks"})
 """Keys whose option is given as text and means a number."""
+
+XDIST_DECIDES = frozenset(
+    {
+        "numprocesses",
+        "maxprocesses",
+        "dist",
+        "distload",
+        "loadgroup",
+        "tx",
+        "px",
+        "looponfail",
+        "usepdb",
+        "basetemp",
+    }
+)
+"""Options of a worker that xdist has set: it hands no tests out itself."""
 
 
 def activate(config: pytest.Config, *, within_run: bool) -> None:
@@ -36,25 +58,47 @@ def activate(config: pytest.Config, *, within_run: bool) -> None:
             )
         config.option.agent_tasks = None
         return
+    if hasattr(config, "workerinput"):
+        from .worker import activate_worker
+
+        typed_module.forget_addopts(config.option, typed, but=XDIST_DECIDES)
+        activate_worker(config)
+        return
     typed_module.forget_addopts(config.option, typed)
     _refuse_unsupported(config.option)
     try:
         asked = _asked(config, typed)
-        session = _open(config, asked)
-        config.args[:] = _arguments(session, asked, typed.file_or_dir)
+        repository, plan = _plan(config, asked)
+        arguments = _arguments(config, repository, plan, asked, typed.file_or_dir)
+        several = workers_wanted(config.option) and bool(plan.tasks)
+        if several:
+            plan = naming(plan, arguments)
     except SetupError as error:
-        raise pytest.UsageError(printable(str(error))) from error
+        raise usage_error(error) from error
+    config.args[:] = arguments
     config.args_source = pytest.Config.ArgsSource.ARGS
+    account = OwnAccount(plan.settings, plan.began)
+    session = QueueSession(config, repository, plan, account)
+    if several and (word := other_distribution(typed)):
+        session.notes.append(word)
     terminal = Terminal(config, session)
-    config.pluginmanager.register(terminal, "agenttasks-terminal")
-    config.pluginmanager.register(Protocol(session, terminal), "agenttasks-protocol")
+    register = config.pluginmanager.register
+    register(terminal, "agenttasks-terminal")
+    register(ExitStatus(session), "agenttasks-exit-status")
+    for task in plan.tasks:
+        for tag in task.front.tags:
+            config.addinivalue_line("markers", f"{tag}: tag of agent tasks")
+    if several:
+        from .distribute import Distribution
+
+        register(Distribution(session, account, terminal), "agenttasks-distribution")
+    else:
+        config.option.numprocesses, config.option.tx = None, []
+        register(Choosing(session), "agenttasks-choosing")
+        register(Serial(session, account, terminal), "agenttasks-serial")
 
 
 def _refuse_unsupported(option: argparse.Namespace) -> None:
-    if getattr(option, "numprocesses", None) or getattr(option, "tx", None):
-        raise pytest.UsageError(
-            "-n (several agents at once) is not supported by this version yet: run without it, one agent at a time"
-        )
     if getattr(option, "usepdb", False) or getattr(option, "trace", False):
         raise pytest.UsageError(
             "--pdb and --trace debug Python tests; `agenttasks show TASK` shows what an agent did"
@@ -70,7 +114,7 @@ def _asked(config: pytest.Config, typed: argparse.Namespace) -> Path:
     return _absolute(config.inipath.parent / given)
 
 
-def _open(config: pytest.Config, asked: Path) -> QueueSession:
+def _plan(config: pytest.Config, asked: Path) -> tuple[Repository, Plan]:
     directory = config.invocation_params.dir
     start = asked if asked.is_dir() else asked.parent
     repository = discover(start if start.is_dir() else directory)
@@ -82,7 +126,7 @@ def _open(config: pytest.Config, asked: Path) -> QueueSession:
         raise SetupError(f"--agent-config {named}: no such file")
     given = _overrides(config)
     settings = settings_module.load(file, given)
-    return QueueSession(config, repository, queue, settings, file, frozenset(given))
+    return repository, read_plan(repository, queue, settings, file, frozenset(given), config.rootpath)
 
 
 def _refuse_other_folders(queue: Queue) -> None:
@@ -122,19 +166,21 @@ def _number(text: str) -> object:
     return text
 
 
-def _arguments(session: QueueSession, asked: Path, typed: list[str]) -> list[str]:
+def _arguments(
+    config: pytest.Config, repository: Repository, plan: Plan, asked: Path, typed: list[str]
+) -> list[str]:
     """What to collect: the tasks that were typed, or all that --agent-tasks names. Raises SetupError."""
     if not typed and asked.is_dir():
-        return [str(session.queue.pending)]
-    return [_argument(session, argument) for argument in typed or [str(asked)]]
+        return [str(plan.queue.pending)]
+    bases = (config.invocation_params.dir, config.rootpath, repository.top)
+    return [_argument(plan.queue, bases, argument) for argument in typed or [str(asked)]]
 
 
-def _argument(session: QueueSession, argument: str) -> str:
+def _argument(queue: Queue, bases: Sequence[Path], argument: str) -> str:
     """A task file, the node id of a task, or a folder around the queue, spelled as pytest finds it. Raises SetupError."""
-    queue, config = session.queue, session.config
     name, separator, rest = argument.partition("::")
     real = queue.pending.resolve()
-    for base in (config.invocation_params.dir, config.rootpath, session.repository.top):
+    for base in bases:
         path = _absolute(base / name)
         if path.is_dir() and real.is_relative_to(path.resolve()):
             return str(queue.pending)

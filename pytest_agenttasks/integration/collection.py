@@ -14,6 +14,7 @@ from ..outcome import Kind, Outcome
 from ..report.printable import one_line, printable
 from ..report.summary import explain
 from ..tasks.task import Task
+from .names import node_name
 
 if TYPE_CHECKING:
     from .session import QueueSession
@@ -37,6 +38,15 @@ class Explanation(TerminalRepr):
     def __str__(self) -> str:
         return self.text
 
+    def to_plain(self) -> tuple[str, str, int, str]:
+        """For `from_plain`, in another process; pytest itself would keep only the text."""
+        where = self.reprcrash
+        return self.text, where.path, where.lineno, where.message
+
+    @classmethod
+    def from_plain(cls, text: str, path: str, line: int, message: str) -> Explanation:
+        return cls(text, ReprFileLocation(path, line, message))
+
     def toterminal(self, tw: TerminalWriter) -> None:
         tw.line(self.text)
 
@@ -57,7 +67,7 @@ class QueueDirectory(pytest.Directory):
     queue_session: QueueSession
 
     def collect(self) -> Iterable[pytest.Collector]:
-        for task in self.queue_session.tasks():
+        for task in self.queue_session.plan.selected:
             name = node_name(task.path.name)
             node = TaskFile.from_parent(self, name=name, path=task.path, nodeid=f"{self.nodeid}/{name}")
             node.queue_session, node.task = self.queue_session, task
@@ -70,7 +80,7 @@ def folder(session: QueueSession, path: Path, parent: pytest.Collector) -> Folde
     if path != session.queue.pending:
         node = FolderAbove.from_parent(parent, path=path)
     else:
-        node = QueueDirectory.from_parent(parent, path=path, nodeid=session.node_id)
+        node = QueueDirectory.from_parent(parent, path=path, nodeid=session.plan.folder)
     node.queue_session = session
     return node
 
@@ -119,11 +129,6 @@ class TaskItem(pytest.Item):
             max(self.task.title_line - 1, 0),
             node_name(self.task.name),
         )
-
-
-def node_name(name: str) -> str:
-    """`name` on one line, fit for terminals and XML; a name that a task may have stays as it is."""
-    return printable(name).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def skip(kind: Kind, reason: str) -> None:

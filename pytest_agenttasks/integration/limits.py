@@ -2,19 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
+from threading import Lock
+from typing import Protocol
 
 from ..settings.records import Settings
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Used:
-    """What a run has used up so far; money in USD."""
+    """What a run has used up; money in USD."""
 
     sessions: int = 0
     landed: int = 0
     spent: float = 0.0
+
+    def __add__(self, more: Used) -> Used:
+        return Used(*(a + b for a, b in zip(astuple(self), astuple(more), strict=True)))
+
+
+class Account(Protocol):
+    """Where attempts are counted, and which says whether one more may begin."""
+
+    def add(self, used: Used) -> None: ...
+
+    def repeat(self) -> str | None:
+        """Why the task that has just been attempted may not be attempted again now; None: it may."""
+
+
+class OwnAccount:
+    """The account of a run, in the process that hands out its tasks. Several threads may use it."""
+
+    def __init__(self, settings: Settings, began: datetime) -> None:
+        self.used = Used()
+        self._settings = settings
+        self._began = began
+        self._lock = Lock()
+        self._handed_out = 0
+
+    def add(self, used: Used) -> None:
+        with self._lock:
+            self.used += used
+
+    def hand_out(self, change: int) -> None:
+        """`change` more tasks are being worked on: each may use one session more than what is counted."""
+        with self._lock:
+            self._handed_out += change
+
+    def exhausted(self) -> str | None:
+        """Why no further task may be handed out, now or later; None while there is no reason."""
+        return reached(self._settings, self.used, self._began)
+
+    def full(self) -> bool:
+        """Whether the tasks that are handed out may use up all that is left: then the next one has to wait for them."""
+        with self._lock:
+            expected = self.used + Used(sessions=self._handed_out, landed=self._handed_out)
+        return reached(self._settings, expected, self._began) is not None
+
+    def repeat(self) -> str | None:
+        with self._lock:
+            others = Used(sessions=max(self._handed_out - 1, 0))
+            if reached(self._settings, self.used + others, self._began) is None:
+                return None
+            return reached(self._settings, self.used, self._began) or "other tasks may use all that is left"
 
 
 def now() -> datetime:

@@ -4,110 +4,53 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from .. import attempt as attempt_module
 from ..attempt_record import Attempt, earlier_failures
-from ..base import memory_of, rules_of
 from ..bookkeeping import commit_queue, give_up
 from ..outcome import Kind, Outcome, SetupError
-from ..plan import order
 from ..preflight import landed_commit
-from ..queue import Queue, names, task_files
-from ..report.printable import one_line, printable
+from ..queue import names
+from ..report.printable import one_line
 from ..report.summary import Row
 from ..retry import Decision, Final, Standing, decide
 from ..run import Run
-from ..settings.records import Settings
 from ..tasks.lint import lint
 from ..tasks.task import Task, read
-from ..trees.git import split
 from ..trees.repository import Repository
-from . import limits
 from .collection import TaskItem, skip
-
-
-@dataclass
-class Progress:
-    """What has become of one task in this run."""
-
-    task: Task
-    outcomes: list[Outcome] = field(default_factory=list)
-    begun: int = 0
-    attempts: list[Attempt] = field(default_factory=list)
-    charged: list[Outcome] = field(default_factory=list)
-    free: int = 0
-    waited: float = 0.0
+from .limits import Account, Used
+from .plan import Plan
+from .task_progress import Progress
 
 
 class QueueSession:
-    """Opened when the option is given; `run` is there once the loop has started."""
+    """Opened when the option is given; `run` is there once the loop has started.
 
-    def __init__(
-        self,
-        config: pytest.Config,
-        repository: Repository,
-        queue: Queue,
-        settings: Settings,
-        settings_file: Path,
-        typed: frozenset[str] = frozenset(),
-    ) -> None:
+    `chosen` are the tasks that were selected, `rows` what became of each, `notes` the lines below the table.
+    """
+
+    def __init__(self, config: pytest.Config, repository: Repository, plan: Plan, account: Account) -> None:
         self.config = config
         self.repository = repository
-        self.queue = queue
-        self.settings = settings
-        self.settings_file = settings_file
-        self.typed = typed
+        self.plan = plan
+        self.queue = plan.queue
+        self.settings = plan.settings
+        self.account = account
         self.run: Run | None = None
         self.progress: dict[str, Progress] = {}
         self.rows: dict[str, Row] = {}
-        self.started = limits.now()
-        self.used = limits.Used()
         self.chosen: Sequence[Task] = ()
         self.notes: list[str] = []
-        self._tasks = self._read_tasks()
-
-    def tasks(self) -> Sequence[Task]:
-        """All that are pending, in the order in which they run; `chosen` are those that were selected."""
-        return self._tasks
-
-    @property
-    def node_id(self) -> str:
-        """The node id of the queue's folder: from pytest's rootdir where it lies there, else from the git top."""
-        pending, root = self.queue.pending, self.config.rootpath
-        base = root if root in pending.parents else self.repository.top
-        return printable(pending.relative_to(base).as_posix())
 
     @property
     def all_landed(self) -> bool:
         """Whether every chosen task has landed, none having been left out by a plugin's hook."""
         landed = {name for name, row in self.rows.items() if row.kind is Kind.LANDED}
         return all(task.name in landed for task in self.chosen)
-
-    def _read_tasks(self) -> list[Task]:
-        tasks = [read(path) for path in task_files(self.queue.pending)]
-        tip = self.repository.tip()
-        memory = memory_of(self.repository, tip, self.settings.memory.file)
-        rules = rules_of(self.settings, self.queue, memory)
-        listed = split(self.repository.git("ls-tree", "-r", "-z", "--name-only", tip))
-        problems = lint(
-            tasks,
-            done=names(self.queue.done),
-            failed=names(self.queue.failed),
-            base_paths=[path.decode("utf-8", "surrogateescape") for path in listed],
-            rules=rules,
-        )
-        checked = [replace(task, problems=tuple(problems.get(task.path, task.problems))) for task in tasks]
-        self._rules = rules
-        for task in checked:
-            for tag in task.front.tags:
-                self.config.addinivalue_line("markers", f"{tag}: tag of agent tasks")
-        by_name = {task.name: task for task in checked}
-        ordered = order([task.name for task in checked], {t.name: t.front.depends_on for t in checked})
-        return [by_name[name] for name in ordered] if len(by_name) == len(checked) else checked
 
     def prepare(self, item: TaskItem) -> None:
         """Skip a task that is blocked or held. Called in the setup phase."""
@@ -175,7 +118,7 @@ class QueueSession:
         this = attempt_module.attempt(run, task, progress.charged, self._timeout())
         assert this.outcome is not None
         progress.attempts.append(this)
-        self._count(this)
+        self.account.add(_used(this))
         return this.outcome
 
     def interrupted(self, item: TaskItem) -> Outcome:
@@ -187,7 +130,7 @@ class QueueSession:
             log=str(self.queue.logs / item.task.name),
         )
         progress.outcomes.append(outcome)
-        self._row(progress)
+        self.rows[item.task.name] = progress.row
         return outcome
 
     def _frozen(self, item: TaskItem) -> Task:
@@ -202,24 +145,15 @@ class QueueSession:
             done=names(self.queue.done),
             failed=names(self.queue.failed),
             base_paths=(),
-            rules=self._rules,
-            known=self._names(),
+            rules=self.plan.rules,
+            known={task.name for task in self.plan.tasks},
         )
         item.task = replace(task, problems=tuple(problems.get(task.path, task.problems)))
         return item.task
 
-    def _names(self) -> set[str]:
-        return {task.name for task in self._tasks}
-
     def _timeout(self) -> float | None:
         typed = getattr(self.config.option, "timeout", None)
         return float(typed) if typed else None
-
-    def _count(self, this: Attempt) -> None:
-        self.used.sessions += (this.agent is not None) + len(this.reviews)
-        self.used.spent += this.cost_usd or 0.0
-        if this.outcome is not None and this.outcome.landed:
-            self.used.landed += 1
 
     def decide(self, item: TaskItem) -> Decision:
         """What follows the last outcome of the item's task."""
@@ -244,10 +178,10 @@ class QueueSession:
         run = self.run
         assert run is not None
         progress = self.progress[item.task.name]
-        self._row(progress)
-        if flaky := dict.fromkeys(gate for this in progress.attempts for gate in this.flaky):
-            names = ", ".join(f"`{gate}`" for gate in flaky)
-            self.notes.append(f"{item.task.name}: flaky, green when run again: gate {names}")
+        self.rows[item.task.name] = progress.row
+        if progress.flaky:
+            gates = ", ".join(f"`{gate}`" for gate in progress.flaky)
+            self.notes.append(f"{item.task.name}: flaky, green when run again: gate {gates}")
         if isinstance(decision, Final) and decision.give_up:
             try:
                 note = give_up(run, item.task)
@@ -258,58 +192,14 @@ class QueueSession:
             if note:
                 self.notes.append(note)
 
-    def _row(self, progress: Progress) -> None:
-        outcome = progress.outcomes[-1]
-        self.rows[progress.task.name] = Row(
-            progress.task.name,
-            outcome.kind,
-            progress.begun,
-            sum(this.seconds for this in progress.attempts),
-            self._cost(progress),
-            outcome.commit,
-            outcome.summary,
-            without_session=sum(this.agent is None for this in progress.attempts),
-            denials=sum(this.denials for this in progress.attempts),
-            reviews=sum(len(this.reviews) for this in progress.attempts),
-            guarded=self._guarded(progress),
-        )
-
-    def _guarded(self, progress: Progress) -> str | None:
-        """What the canary said of the task last; None: not asked, or not known."""
-        said = [this.guarded for this in progress.attempts if this.guarded not in (None, "unknown")]
-        return said[-1] if said else None
-
-    def _cost(self, progress: Progress) -> float | None:
-        costs = [this.cost_usd for this in progress.attempts if this.cost_usd is not None]
-        return sum(costs) if costs else None
-
     def properties(self, item: TaskItem) -> list[tuple[str, object]]:
-        """The JUnit properties of the contract."""
-        progress = self.progress[item.task.name]
-        found: list[tuple[str, object]] = [
-            ("outcome", progress.outcomes[-1].kind.value),
-            ("attempts", str(progress.begun)),
-        ]
-        for number, outcome in enumerate(progress.outcomes, 1):
-            found.append((f"attempt.{number}", printable(f"{outcome.kind}: {outcome.summary}")))
-        if commit := progress.outcomes[-1].commit:
-            found.append(("commit", commit))
-        if flaky := dict.fromkeys(gate for this in progress.attempts for gate in this.flaky):
-            found.append(("flaky", ", ".join(flaky)))
-        if (cost := self._cost(progress)) is not None:
-            found.append(("cost_usd", f"{cost:.4f}"))
-        if guarded := self._guarded(progress):
-            found.append(("guarded", guarded))
-        last = next((this for this in reversed(progress.attempts) if this.agent is not None), None)
-        if last is not None and last.agent is not None:
-            if last.turns is not None:
-                found.append(("turns", str(last.turns)))
-            if last.agent.session:
-                found.append(("session", printable(last.agent.session)))
-        denials = sum(this.denials for this in progress.attempts)
-        if denials or (last is not None and last.agent is not None and last.agent.session):
-            found.append(("denials", str(denials)))
-        for review in (review for this in progress.attempts for review in this.reviews if review.session):
-            found.append(("review_session", printable(review.session or "")))
-        found.append(("log", printable(str(self.queue.logs / item.task.name))))
-        return found
+        """The JUnit properties of the item's task."""
+        return self.progress[item.task.name].properties(self.queue.logs / item.task.name)
+
+
+def _used(this: Attempt) -> Used:
+    return Used(
+        sessions=(this.agent is not None) + len(this.reviews),
+        landed=int(this.outcome is not None and this.outcome.landed),
+        spent=this.cost_usd or 0.0,
+    )

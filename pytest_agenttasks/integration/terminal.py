@@ -136,7 +136,7 @@ class Terminal:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         session = self._session
-        if not session.tasks():
+        if not session.plan.tasks:
             terminalreporter.write_line(f"no task in the queue: {session.queue.pending} holds no .md file")
         elif self._config.option.collectonly:
             self._problems(terminalreporter)

@@ -33,10 +33,13 @@ def options(config: pytest.Config, parser: pytest.Parser) -> argparse.Namespace:
     return found
 
 
-def forget_addopts(namespace: argparse.Namespace, typed: argparse.Namespace) -> None:
-    """Set every option of `namespace` that steers a run to what was typed."""
+def forget_addopts(
+    namespace: argparse.Namespace, typed: argparse.Namespace, but: frozenset[str] = frozenset()
+) -> None:
+    """Set every option of `namespace` that steers a run to what was typed, `but` for those."""
     for name, value in vars(typed).items():
-        if name not in APPEARANCE and not name.startswith(("agent_", "log_")) and name != "agent":
+        appearance = name in APPEARANCE or name.startswith(("agent_", "log_")) or name == "agent"
+        if not appearance and name not in but:
             setattr(namespace, name, value)
 
 

@@ -116,6 +116,11 @@ class Supervisor:
         """Start the helper process ahead of the first `run`, without waiting for it."""
         self._line()
 
+    @property
+    def helper(self) -> int:
+        """The pid of the helper process; it ends everything when this process is gone."""
+        return self._line().process.pid
+
     def close(self) -> None:
         """End what runs and the helper process; a later `run` starts a new one."""
         self._leave()

@@ -148,7 +148,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _table_line(cells: Sequence[str], widths: Sequence[int]) -> str:
     shown = []
     for title, cell, width in zip(_HEADER, cells, widths, strict=True):
-        text = _without_middle(cell, width) if title == "task" else _cut(cell, width)
+        text = _without_middle(cell, width) if title == "task" else cut(cell, width)
         fill = " " * (width - _columns(text))
         shown.append(fill + text if title in _RIGHT_ALIGNED else text + fill)
     return _GAP.join(shown).rstrip()
@@ -233,7 +233,8 @@ def _column_count(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def _cut(text: str, width: int) -> str:
+def cut(text: str, width: int) -> str:
+    """`text`, a line, within `width` columns of a terminal."""
     if _columns(text) <= width:
         return text
     return _start(text, width - 1).rstrip() + "…"

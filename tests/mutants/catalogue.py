@@ -397,4 +397,23 @@ MUTANTS: tuple[Mutant, ...] = (
             "tests/test_queue_run.py::test_an_untracked_task_edited_while_its_gates_run_runs_again",
         ),
     ),
+    Mutant(
+        "I9",
+        "a dead worker's task runs again before its agent is ended",
+        "integration/distribute.py",
+        "            end_worker(run, member, self.terminal.say)\n",
+        "            pass\n",
+        (
+            "tests/test_several_agents.py::"
+            "test_a_task_whose_worker_is_killed_runs_again_after_its_agent_has_been_ended",
+        ),
+    ),
+    Mutant(
+        "I9",
+        "a stop of the run is not passed on to its workers",
+        "integration/distribute.py",
+        "os.kill(member.pid, signal.SIGTERM)",
+        "pass",
+        ("tests/test_several_agents.py::test_a_signal_ends_all_agents_and_keeps_their_work",),
+    ),
 )

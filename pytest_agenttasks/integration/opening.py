@@ -1,0 +1,104 @@
+"""What has to be there before the first task: agents, signals, the run's own state, and the checks of a start."""
+
+from __future__ import annotations
+
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+import pytest
+from _pytest.junitxml import xml_key
+
+from .. import canary
+from ..agents.registry import built_in_agents
+from ..preflight import check
+from ..queue import ensure_folders
+from ..report.printable import printable
+from ..run import Run, open_run
+from ..runs import run_lock
+from .extensions import BUILT_IN, HookExtensions
+from .limits import OwnAccount
+from .screen import Screen
+from .session import QueueSession
+from .terminal import Terminal
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+def open_for(session: QueueSession, screen: Screen, stack: ExitStack, branch: str | None = None) -> Run:
+    """The run of this process on `branch` (None: the one checked out); `stack` closes it. Raises SetupError."""
+    config, plan = session.config, session.plan
+    extensions = HookExtensions(config)
+    for agent_name, agent in built_in_agents().items():
+        name = f"{BUILT_IN}{agent_name}"
+        if not config.pluginmanager.has_plugin(name):
+            config.pluginmanager.register(agent, name)
+    run = open_run(
+        session.repository, plan.queue, plan.settings, plan.settings_file, extensions,
+        listeners=[extensions.event], progress=screen.progress, typed=plan.typed,
+        branch=branch,
+    )  # fmt: skip
+    stack.callback(run.close)
+    run.supervisor.tick = screen.tick
+    stack.callback(screen.clear)
+    run.titles.update({task.name: task.title for task in plan.tasks})
+    return run
+
+
+def start(session: QueueSession, terminal: Terminal, account: OwnAccount, stack: ExitStack) -> Run:
+    """Everything that is looked at before anything is spent. Raises SetupError; `stack` ends the run."""
+    stack.enter_context(run_lock(session.repository, session.queue))
+    run = open_for(session, terminal, stack)
+    stack.callback(ensure_folders, session.queue)
+    terminal.begin("checks before the first task")
+    check(run, terminal.say)
+    _ask_canary(run, session, terminal)
+    terminal.clear()
+    session.run = run
+    run.events.write("run-started", tasks=len(session.chosen), branch=run.branch)
+    stack.callback(
+        lambda: run.events.write(
+            "run-ended", landed=account.used.landed, spent_usd=round(account.used.spent, 4)
+        )
+    )
+    return run
+
+
+def _ask_canary(run: Run, session: QueueSession, terminal: Terminal) -> None:
+    """Whether the gates look at this checkout at all: said before the first task, at the end, and in JUnit."""
+    answer = canary.at_start(run)
+    if answer is None:
+        return
+    told = canary.explain(answer)
+    if answer.guarded in ("no", "unknown"):
+        warning = f"WARNING: canary: {told}"
+        terminal.say(warning)
+        session.notes.append(warning)
+    xml = session.config.stash.get(xml_key, None)
+    if xml is not None:
+        xml.add_global_property("canary", printable(f"{answer.guarded}: {answer.why}"))
+
+
+def obey_signals(stack: ExitStack) -> None:
+    """What ends a process without a word becomes a Ctrl-C, until `stack` is closed."""
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored, and means it
+            stack.callback(signal.signal, number, signal.signal(number, _interrupt))
+
+
+@contextmanager
+def warnings_are_no_errors() -> Iterator[None]:
+    """`filterwarnings = error` is for the project's tests: here it would make a library's deprecation end a session."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        yield
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(f"signal {signal.Signals(number).name}")
+
+
+def usage_error(error: Exception) -> pytest.UsageError:
+    return pytest.UsageError(printable(str(error)))
