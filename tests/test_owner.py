@@ -17,7 +17,11 @@ def test_this_process_lives_and_says_its_slot() -> None:
     assert (pid_of(owner), slot_of(owner)) == (os.getpid(), 3)
 
 
-@pytest.mark.parametrize("owner", ["", "nonsense", f"{os.getpid()}-1.5/0", "999999999-1.5/0"])
+@pytest.mark.parametrize(
+    "owner",
+    ["", "nonsense", f"{os.getpid()}-1.5/0", "999999999-1.5/0"],
+    ids=["nobody", "nonsense", "of another start", "no process"],
+)
 def test_whoever_is_not_there_is_dead(owner: str) -> None:
     assert not lives(owner)
 
