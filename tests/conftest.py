@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -20,6 +21,15 @@ hypothesis.settings.register_profile(
     "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], database=None
 )
 hypothesis.settings.load_profile("suite")
+
+# Whoever starts the suite in the background, or by nohup, has these ignored, and children inherit that.
+for number, usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGTERM, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 __all__ = ["agent_sessions", "bubblewrap", "claude_api", "claude_cli", "own_cgroups"]
 
