@@ -11,7 +11,8 @@ from pytest_agenttasks.processes.sandbox import Sandbox
 from pytest_agenttasks.programs import Programs
 from pytest_agenttasks.queue import open_queue
 from pytest_agenttasks.run import NoExtensions, open_run
-from pytest_agenttasks.settings.records import FILE_NAME, load
+from pytest_agenttasks.settings.loading import load
+from pytest_agenttasks.settings.records import FILE_NAME
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.workspace import Place, place
 

@@ -14,7 +14,7 @@ from .bookkeeping import commit_message, settle, task_move
 from .breakdown import NO_SPACE, broken, unsupervised
 from .claims import claimed
 from .inspection import inspect
-from .journal import Abandoned, AttemptStarted, CanaryAsked, Passed
+from .journal_records import Abandoned, AttemptStarted, CanaryAsked, Passed
 from .meanwhile import refuse_edited, refuse_moved, text_id
 from .memory.agent_changes import AgentMemory
 from .outcome import Ended, Kind, Outcome, SetupError
@@ -27,8 +27,8 @@ from .tasks.scope import judge
 from .tasks.task import Task
 from .trees.changes import Change
 from .trees.checkout import make_ahead, ready
+from .trees.composition import commit, compose, conflicts, diff
 from .trees.dependencies import SetupFailed
-from .trees.shadow import commit, compose, conflicts, diff
 from .trees.workspace import Place
 from .turn import LOST_RACES, turn
 from .verified import move_branch, taken_up, write_passed

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from .agents.contract import AgentResult
-from .journal import AttemptEnded
+from .journal_records import AttemptEnded
 from .outcome import Kind, Outcome
 from .report.printable import encodable, one_line
 from .report.transcript import write_transcript

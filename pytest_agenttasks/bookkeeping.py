@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from . import gates
 from .attempt_record import session_id, total_cost
 from .base import memory_of
-from .journal import Failed, Landed, Passed, Released
+from .journal_records import Failed, Landed, Passed, Released
 from .landing import BranchMoved, InTheWay, advance, between_landings
 from .memory.agent_changes import AgentMemory, merge_additions
 from .memory.text import Completed, record_completed, update_queue
@@ -23,11 +23,11 @@ from .report.printable import one_line
 from .run import Run
 from .tasks.task import Task
 from .trees.changes import Change
+from .trees.composition import addition, commit, compose, removal, write_blob
 from .trees.git import split
 from .trees.loose_objects import blob_id
 from .trees.objects import entries
 from .trees.repository import is_ancestor
-from .trees.shadow import addition, commit, compose, removal, write_blob
 from .turn import turn
 
 if TYPE_CHECKING:

@@ -38,11 +38,11 @@ from .state_file import load, save
 from .tasks.task import Task
 from .trees.changes import shown
 from .trees.checkout import ready
+from .trees.composition import commit, compose, removal
 from .trees.dependencies import STAMP, USUAL_INPUTS
 from .trees.objects import entries
 from .trees.replacement import File, files_of, replaced
 from .trees.repository import Repository
-from .trees.shadow import commit, compose, removal
 from .trees.workspace import place
 from .verdicts import Verdict
 

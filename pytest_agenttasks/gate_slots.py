@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from .processes.lifeline import TICK
 from .run import Run
-from .turn import LOOK, shown
+from .turn import held, shown, taken
 
 
 @contextmanager
@@ -23,25 +21,11 @@ def gate_slot(run: Run, task: str) -> Iterator[None]:
         return
     folder = run.repository.home / "gate-slots"
     folder.mkdir(exist_ok=True)
-    waiting = shown(run, task, "waiting for a gate slot")
-    due = 0.0
-    while (lock := _free(folder, limit)) is None:
-        if (now := time.monotonic()) >= due:
-            due = now + TICK
-            waiting()
-        time.sleep(LOOK)
-    try:
+    with held(lambda: _free(folder, limit), shown(run, task, "waiting for a gate slot")):
         yield
-    finally:
-        lock.release()
 
 
 def _free(folder: Path, limit: int) -> FileLock | None:
-    for number in range(limit):
-        lock = FileLock(folder / f"{number}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        return lock
-    return None
+    """A slot that nobody held, now held."""
+    tried = (taken(FileLock(folder / f"{number}.lock")) for number in range(limit))
+    return next((lock for lock in tried if lock is not None), None)

@@ -67,29 +67,14 @@ def check(
     kept = [verdict for verdict in known if verdict and not verdict.inherited]
     if known and len(kept) == len(gates) and all(map(partial(holds, run, base=base), gates, kept, keys)):
         return kept
-    with gate_slot(run, logs.name):
-        return _repeated(run, gates, tree, head, base, logs, stem, keys, second_chance=second_chance)
-
-
-def _repeated(
-    run: Run,
-    gates: Sequence[GateSettings],
-    tree: str,
-    head: str,
-    base: str | None,
-    logs: Path,
-    stem: str,
-    keys: Sequence[str],
-    *,
-    second_chance: bool,
-) -> list[Verdict]:
     series = partial(_in_order, run, gates, tree, head, base, logs)
-    given = series(stem, "")
     first: dict[int, Verdict] = {}
-    while second_chance and _may_be_flaky(given[-1:]) and len(given) - 1 not in first:
-        red = first[len(given) - 1] = given[-1]
-        run.events.write("gate-rerun", gate=red.gate, reason=red.reason)
-        given = series(stem, f".rerun{f'-{len(first)}' * (len(first) > 1)}")
+    with gate_slot(run, logs.name):
+        given = series(stem, "")
+        while second_chance and _may_be_flaky(given[-1:]) and len(given) - 1 not in first:
+            red = first[len(given) - 1] = given[-1]
+            run.events.write("gate-rerun", gate=red.gate, reason=red.reason)
+            given = series(stem, f".rerun{f'-{len(first)}' * (len(first) > 1)}")
     for position, red in first.items():
         if position < len(given):
             given[position] = _after_rerun(run, keys[position], red, given[position])

@@ -12,8 +12,8 @@ from .run import Run
 from .tasks.patterns import fold
 from .tasks.scope import Verdict, judge
 from .trees.changes import SYMLINK_MODE, Change, shown
+from .trees.composition import diff
 from .trees.objects import TREE_MODE, Entry, blob, read_tree
-from .trees.shadow import diff
 from .trees.snapshot import Snapshot
 from .trees.survey import leaves
 

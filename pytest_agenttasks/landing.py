@@ -9,23 +9,23 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
-import threading
 import time
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 from psutil import pid_exists
 
-from .journal import Forward, Forwarded, Journal, Withdrawn
+from .held_signals import uninterrupted
+from .journal import Journal
+from .journal_records import Forward, Forwarded, Withdrawn
+from .trees.composition import diff
 from .trees.git import GitError
 from .trees.handover import send
 from .trees.repository import Repository
-from .trees.shadow import Shadow, diff
+from .trees.shadow import Shadow
 from .user_checkout import BranchMoved as BranchMoved
 from .user_checkout import InTheWay as InTheWay
 from .user_checkout import check as check
@@ -102,32 +102,6 @@ def between_landings(shadow: Shadow, journal: Journal) -> Iterator[None]:
             with uninterrupted():
                 _mend(shadow, journal)
         yield
-
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C and its like back until a forward is whole; what came meanwhile is delivered on leaving.
-
-    Blocked as well as handled: git processes started meanwhile inherit the mask, and a signal that another
-    thread takes would be handled in this one all the same.
-    """
-    received: list[int] = []
-    handlers: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for stop in STOP_SIGNALS:
-            handlers[stop] = signal.signal(stop, lambda number, _: received.append(number))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for number, handler in handlers.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        if received:
-            signal.raise_signal(received[0])
 
 
 def recover(shadow: Shadow, journal: Journal) -> str | None:

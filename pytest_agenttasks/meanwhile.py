@@ -10,8 +10,8 @@ from .run import Run
 from .tasks.scope import judge
 from .tasks.task import Task, parse
 from .trees.changes import Change, shown
+from .trees.composition import conflicts
 from .trees.loose_objects import blob_id
-from .trees.shadow import conflicts
 
 
 def refuse_moved(run: Run, task: Task, base_tree: str, tip: Base, changes: Sequence[Change]) -> None:

@@ -11,7 +11,7 @@ from .agents.registry import preflight as agent_preflight
 from .agents.registry import unknown
 from .base import memory_of, rules_of
 from .bookkeeping import commit_queue
-from .journal import RunStarted
+from .journal_records import RunStarted
 from .outcome import SetupError
 from .processes import cgroup_tree, sandbox
 from .queue import ensure_folders

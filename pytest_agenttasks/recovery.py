@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from . import landing, owner, services
 from .bookkeeping import settle_all
-from .journal import Recovered
+from .journal_records import Recovered
 from .outcome import SetupError
 from .processes.orphans import end_orphans
 from .retrieval import store_interrupted

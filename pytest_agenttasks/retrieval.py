@@ -9,8 +9,8 @@ from .owner import slot_of
 from .run import Run
 from .session import store
 from .tasks.task import Task, read
+from .trees.attempts import kept
 from .trees.git import GitError
-from .trees.shadow import kept
 from .trees.workspace import place
 
 

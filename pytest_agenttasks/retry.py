@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .outcome import Kind, Outcome
 from .settings.durations import format_duration
-from .trees.shadow import kept
+from .trees.attempts import kept
 
 if TYPE_CHECKING:
     from .run import Run

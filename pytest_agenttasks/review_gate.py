@@ -23,7 +23,7 @@ from .settings.records import GateSettings, Settings
 from .state_file import load, save
 from .tasks.task import Task
 from .trees.changes import Change
-from .trees.shadow import compose, readable_patch
+from .trees.composition import compose, readable_patch
 from .verdicts import Verdict
 
 TRIES = 2

@@ -26,13 +26,14 @@ from .settings.records import AgentSettings, GateSettings, Settings
 from .slots import Slot, alone, claim
 from .tasks.task import Task
 from .trees.ahead import Ahead
+from .trees.attempts import attempts
 from .trees.changes import Change
 from .trees.checkout import environment
 from .trees.dependencies import Provider
 from .trees.git import GitError
 from .trees.repository import Repository
 from .trees.repository_checks import working_branch
-from .trees.shadow import Shadow, attempts, prepare
+from .trees.shadow import Shadow, prepare
 from .trees.workspace import Place, tags
 
 

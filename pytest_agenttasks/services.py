@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .attempt_record import Attempt, logs_of
-from .journal import ServicesEnded, ServicesStarted
+from .journal_records import ServicesEnded, ServicesStarted
 from .outcome import Ended, Kind, Outcome
 from .processes.sandbox import Sandbox
 from .processes.supervisor import Finished

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from . import guard, landing
+from . import guard
 from .agents.contract import STARTING, AgentResult, AgentWorkspace, Execute, Prompt
 from .agents.ending import held_to_limits
 from .agents.registry import unknown
 from .attempt_record import Attempt, failure_before_requeue, logs_of
 from .base import Base
-from .journal import AttemptStored, ProgramStarted
+from .held_signals import uninterrupted
+from .journal_records import AttemptStored, ProgramStarted
 from .outcome import Outcome, SetupError
 from .processes.search_paths import search_paths
 from .processes.supervisor import Finished, StartError
@@ -20,9 +21,10 @@ from .prompt import build_prompt
 from .run import Run, agent_environment, agent_files
 from .settings.records import AgentSettings, GateSettings
 from .tasks.task import Task
+from .trees.attempts import keep
 from .trees.changes import shown
 from .trees.checkout import environment, sweep_ahead
-from .trees.shadow import keep, patch
+from .trees.composition import patch
 from .trees.snapshot import Snapshot, snapshot
 from .trees.workspace import Place, set_aside
 
@@ -154,7 +156,7 @@ def executor(
 def store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
     """Keep what a session that began with `base_tree` left, before anything else is done with it; what git cannot
     hold keeps its workspace, and so does an attempt that could not be stored at all (a full disk)."""
-    with landing.uninterrupted():
+    with uninterrupted():
         try:
             return _store(run, this, where, base_tree)
         except Exception:

@@ -21,6 +21,11 @@ def load(file: Path, kind: type[T]) -> T | None:
 
 def save(file: Path, value: object) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
+    put(file, msgspec.json.encode(value))
+
+
+def put(file: Path, data: bytes) -> None:
+    """Replace the file in one step: another process may be reading it."""
     temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    temporary.write_bytes(msgspec.json.encode(value))
+    temporary.write_bytes(data)
     temporary.replace(file)

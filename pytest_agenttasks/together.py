@@ -10,12 +10,12 @@ from . import acceptance, gates
 from .attempt_record import Attempt, logs_of
 from .base import Base
 from .bookkeeping import task_move
-from .journal import Abandoned
+from .journal_records import Abandoned
 from .outcome import Ended, Kind, Outcome
 from .run import Run
 from .session import gates_of
 from .trees.changes import Change
-from .trees.shadow import commit, compose, diff
+from .trees.composition import commit, compose, diff
 
 MESSAGE = "chore: an attempt's changes alone\n"
 

@@ -23,27 +23,33 @@ LOOK = 0.02
 @contextmanager
 def turn(run: Run, task: str) -> Iterator[None]:
     """Hold the turn, also where it is held already; nobody else moves the branch meanwhile. Shown while waited for."""
-    with waited_for(run.turn, shown(run, task, "waiting for another task to land")):
+    with held(lambda: taken(run.turn), shown(run, task, "waiting for another task to land")):
         yield
 
 
 @contextmanager
-def waited_for(lock: FileLock, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock; `waiting` is called four times a second while another process holds it. Ctrl-C ends the wait."""
+def held(take: Callable[[], FileLock | None], waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock that `take` has got; None: not yet. `waiting` is called four times a second meanwhile. Ctrl-C ends
+    the wait."""
     due = 0.0
-    while True:
-        try:
-            lock.acquire(timeout=0)
-            break
-        except Timeout:
-            if (now := time.monotonic()) >= due:
-                due = now + TICK
-                waiting()
-            time.sleep(LOOK)
+    while (lock := take()) is None:
+        if (now := time.monotonic()) >= due:
+            due = now + TICK
+            waiting()
+        time.sleep(LOOK)
     try:
         yield
     finally:
         lock.release()
+
+
+def taken(lock: FileLock) -> FileLock | None:
+    """The lock, now held, or None while another process holds it."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    return lock
 
 
 def shown(run: Run, task: str, step: str) -> Callable[[], None]:

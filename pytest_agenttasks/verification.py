@@ -14,9 +14,9 @@ from .run import Run
 from .tasks.scope import judge
 from .tasks.task import parse
 from .trees.changes import SYMLINK_MODE, Change
+from .trees.composition import diff
 from .trees.objects import blob, entries
 from .trees.repository import Repository
-from .trees.shadow import diff
 from .trees.survey import leaves
 
 SEVERED = "its parent is not here (a shallow clone); `git fetch --unshallow` brings it"

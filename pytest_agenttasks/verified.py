@@ -6,7 +6,7 @@ from . import gates, landing
 from .attempt_record import Attempt
 from .base import Base, base_of, memory_of
 from .bookkeeping import memory_commit
-from .journal import Passed
+from .journal_records import Passed
 from .meanwhile import refuse_edited, text_id
 from .memory.agent_changes import AgentMemory, agent_changes
 from .outcome import Ended, Kind, Outcome, SetupError
@@ -14,7 +14,7 @@ from .run import Run
 from .tasks.scope import judge
 from .tasks.task import Task
 from .trees.changes import Change
-from .trees.shadow import diff
+from .trees.composition import diff
 
 
 def write_passed(run: Run, this: Attempt, tip: Base, done: str, memory: AgentMemory | None) -> Passed:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_agenttasks.cli.init_files import example
 from pytest_agenttasks.cli.recipes import Detected, Machine, detect
-from pytest_agenttasks.settings.records import load
+from pytest_agenttasks.settings.loading import load
 
 Found = Callable[..., Detected]
 LOCKED = {"package-lock.json": "{}"}

@@ -17,7 +17,8 @@ from pytest_agenttasks.attempt_record import Attempt
 from pytest_agenttasks.outcome import Outcome
 from pytest_agenttasks.queue import open_queue
 from pytest_agenttasks.run import NoExtensions, Run, open_run
-from pytest_agenttasks.settings import records as settings
+from pytest_agenttasks.settings.loading import load
+from pytest_agenttasks.settings.records import FILE_NAME
 from pytest_agenttasks.tasks.task import Task, read
 from pytest_agenttasks.trees.repository import discover
 from tests.user_repository import UserRepository, task_text
@@ -56,9 +57,9 @@ def opened(repository: UserRepository, agent: Agent = append, **wanted: object) 
         document = {"agent": {"name": "scripted"}, **quiet, **wanted}
         repository.commit("settings", **{"agenttasks.yaml": json.dumps(document)})
     found = discover(repository.path)
-    file = repository.path / settings.FILE_NAME
+    file = repository.path / FILE_NAME
     queue = open_queue(found, repository.path / "tasks/pending")
-    run = open_run(found, queue, settings.load(file), file, Scripted(agent))
+    run = open_run(found, queue, load(file), file, Scripted(agent))
     try:
         yield run
     finally:

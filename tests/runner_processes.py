@@ -22,7 +22,8 @@ from pytest_agenttasks.attempt_record import earlier_failures
 from pytest_agenttasks.outcome import Kind, Outcome, SetupError
 from pytest_agenttasks.queue import open_queue
 from pytest_agenttasks.run import NoExtensions, Run, open_run
-from pytest_agenttasks.settings import records as settings
+from pytest_agenttasks.settings.loading import load
+from pytest_agenttasks.settings.records import FILE_NAME
 from pytest_agenttasks.tasks.task import Task, read
 from pytest_agenttasks.trees import repository as repository_module
 from pytest_agenttasks.trees.repository import discover
@@ -218,7 +219,7 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 def main() -> None:
     top, script, pending = sys.argv[1:]
     repository = discover(Path(top))
-    file = repository.top / settings.FILE_NAME
+    file = repository.top / FILE_NAME
     queue = open_queue(repository, repository.top / pending)
     steps = Path(script).with_suffix(".steps")
 
@@ -226,7 +227,7 @@ def main() -> None:
         with steps.open("a") as log:
             log.write(f"{task}: {now.step}\n")
 
-    run = open_run(repository, queue, settings.load(file), file, _Scripted(Path(script)), progress=progress)
+    run = open_run(repository, queue, load(file), file, _Scripted(Path(script)), progress=progress)
     out = sys.stdout
     sys.stdout = sys.stderr
     print(json.dumps({"worker": run.worker, "owner": run.owner}), file=out, flush=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pytest_agenttasks.outcome import SetupError
-from pytest_agenttasks.settings.records import Settings, load
+from pytest_agenttasks.settings.loading import load
+from pytest_agenttasks.settings.records import Settings
 
 CONTRACT = """\
 agent: {name: claude, command: claude, model: null, allowed_tools: [Read, Edit, Write, Bash], bash_allow: null,

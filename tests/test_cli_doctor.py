@@ -17,7 +17,8 @@ import pytest
 
 from pytest_agenttasks.cli import doctor, main
 from pytest_agenttasks.diagnosis.finding import Finding, Level, refused
-from pytest_agenttasks.journal import Journal, ProgramStarted
+from pytest_agenttasks.journal import Journal
+from pytest_agenttasks.journal_records import ProgramStarted
 from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.preflight import LOW_DISK
 from pytest_agenttasks.processes.supervisor import process_start_time

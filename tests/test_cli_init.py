@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_agenttasks.cli.init import BRANCH
-from pytest_agenttasks.settings.records import load
+from pytest_agenttasks.settings.loading import load
 from pytest_agenttasks.tasks.task import read
 from tests.init_runs import Init
 from tests.init_runs import agents as agents

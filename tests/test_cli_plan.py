@@ -5,7 +5,8 @@ import json
 import pytest
 
 from pytest_agenttasks.cli import main
-from pytest_agenttasks.journal import AttemptEnded, Journal
+from pytest_agenttasks.journal import Journal
+from pytest_agenttasks.journal_records import AttemptEnded
 from pytest_agenttasks.outcome import Kind
 from pytest_agenttasks.trees.repository import discover
 from tests.queue_runs import Project

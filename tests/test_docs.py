@@ -10,7 +10,7 @@ import pytest
 from pytest_agenttasks.cli import VERBS
 from pytest_agenttasks.outcome import Kind
 from pytest_agenttasks.plugin import OPTIONS
-from pytest_agenttasks.settings.records import schema
+from pytest_agenttasks.settings.schema import schema
 
 TOP = Path(__file__).parent.parent
 DOCUMENTS = [TOP / "README.md", TOP / "CLAUDE.md", *sorted((TOP / "docs").glob("*.md"))]

@@ -14,7 +14,7 @@ from pytest_agenttasks import gates
 from pytest_agenttasks.agents.contract import AgentWorkspace
 from pytest_agenttasks.attempt_record import Attempt
 from pytest_agenttasks.outcome import Kind, Outcome, SetupError
-from pytest_agenttasks.trees.shadow import addition, compose, write_blob
+from pytest_agenttasks.trees.composition import addition, compose, write_blob
 from tests.opened import Agent, attempt_task, events, opened
 from tests.user_repository import UserRepository
 

@@ -11,8 +11,8 @@ from pytest_agenttasks import gate_run, gates, verdicts
 from pytest_agenttasks.outcome import Kind, SetupError
 from pytest_agenttasks.run import Run
 from pytest_agenttasks.settings.records import GateSettings
+from pytest_agenttasks.trees.composition import addition, commit, compose, write_blob
 from pytest_agenttasks.trees.objects import entries
-from pytest_agenttasks.trees.shadow import addition, commit, compose, write_blob
 from pytest_agenttasks.verdicts import Verdict
 from tests.opened import append, attempt_task, opened, outcome
 from tests.user_repository import UserRepository

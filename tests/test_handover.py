@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from pytest_agenttasks.trees import loose_objects
+from pytest_agenttasks.trees.composition import addition, commit, compose, removal, write_blob
 from pytest_agenttasks.trees.git import GitError
 from pytest_agenttasks.trees.handover import FEW, send
 from pytest_agenttasks.trees.objects import entries
 from pytest_agenttasks.trees.repository import discover
-from pytest_agenttasks.trees.shadow import Shadow, addition, commit, compose, prepare, removal, write_blob
+from pytest_agenttasks.trees.shadow import Shadow, prepare
 from tests.user_repository import UserRepository, make_repository
 
 Opener = Callable[[], Shadow]

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_agenttasks.journal import (
+from pytest_agenttasks.journal import Journal
+from pytest_agenttasks.journal_records import (
     AttemptEnded,
     AttemptStarted,
     Failed,
     Forward,
     Forwarded,
-    Journal,
     Landed,
     Passed,
     ProgramStarted,

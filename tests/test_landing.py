@@ -11,24 +11,24 @@ import pytest
 
 from pytest_agenttasks import landing
 from pytest_agenttasks.agents.contract import AgentWorkspace
-from pytest_agenttasks.journal import Forward, Journal
+from pytest_agenttasks.journal import Journal
+from pytest_agenttasks.journal_records import Forward
 from pytest_agenttasks.outcome import Kind, SetupError
 from pytest_agenttasks.trees.changes import Change
-from pytest_agenttasks.trees.git import GitError
-from pytest_agenttasks.trees.handover import send
-from pytest_agenttasks.trees.objects import entries
-from pytest_agenttasks.trees.repository import discover
-from pytest_agenttasks.trees.shadow import (
-    Shadow,
+from pytest_agenttasks.trees.composition import (
     addition,
     commit,
     compose,
     conflicts,
     diff,
-    prepare,
     removal,
     write_blob,
 )
+from pytest_agenttasks.trees.git import GitError
+from pytest_agenttasks.trees.handover import send
+from pytest_agenttasks.trees.objects import entries
+from pytest_agenttasks.trees.repository import discover
+from pytest_agenttasks.trees.shadow import Shadow, prepare
 from tests.opened import append, opened, outcome
 from tests.user_repository import UserRepository
 
@@ -414,7 +414,7 @@ def test_changes_compose_only_where_the_branch_did_not_move(
 
 
 def test_an_attempt_is_kept_once(shadow: Shadow, repository: UserRepository) -> None:
-    from pytest_agenttasks.trees.shadow import keep, kept
+    from pytest_agenttasks.trees.attempts import keep, kept
 
     tree = shadow.repository.tree_of(repository.head())
     keep(shadow, "refs/attempts/001-x/1", tree)
@@ -427,7 +427,7 @@ def test_an_attempt_is_kept_once(shadow: Shadow, repository: UserRepository) -> 
 def test_what_a_kill_left_of_an_attempts_ref_is_in_nobodys_way(
     shadow: Shadow, repository: UserRepository
 ) -> None:
-    from pytest_agenttasks.trees.shadow import attempts, keep, kept
+    from pytest_agenttasks.trees.attempts import attempts, keep, kept
 
     tree = shadow.repository.tree_of(repository.head())
     folder = shadow.git_dir / "refs/attempts/001-x"

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_agenttasks.trees.composition import addition, compose, diff, removal, write_blob
 from pytest_agenttasks.trees.git import DEAF, GitError
 from pytest_agenttasks.trees.objects import ObjectReader, blob, entries, format_tree, parse_tree, read_tree
 from pytest_agenttasks.trees.repository import discover
-from pytest_agenttasks.trees.shadow import Shadow, addition, compose, diff, prepare, removal, write_blob
+from pytest_agenttasks.trees.shadow import Shadow, prepare
 from tests.user_repository import UserRepository, make_repository
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from pytest_agenttasks.journal import ProgramStarted
+from pytest_agenttasks.journal_records import ProgramStarted
 from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.preflight import check
 from pytest_agenttasks.processes.supervisor import process_start_time

@@ -12,7 +12,8 @@ import pytest
 
 from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.settings.durations import Seconds
-from pytest_agenttasks.settings.records import AgentSettings, Settings, load
+from pytest_agenttasks.settings.loading import load
+from pytest_agenttasks.settings.records import AgentSettings, Settings
 from pytest_agenttasks.settings.strict_yaml import MAX_BYTES
 from tests.settings_texts import Read, message, reader
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pytest_agenttasks.settings.records import Settings, schema
+from pytest_agenttasks.settings.records import Settings
+from pytest_agenttasks.settings.schema import schema
 from pytest_agenttasks.settings.strict_yaml import parse
 from tests.settings_texts import CONTRACT, Read, message, reader
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_agenttasks.settings.records import schema
+from pytest_agenttasks.settings.schema import schema
 from pytest_agenttasks.settings.sizes import ALLOWED, parse_size
 from tests.settings_texts import Read, message, reader
 

@@ -12,7 +12,8 @@ from ..memory.text import protected_paths
 from ..outcome import SetupError
 from ..queue import names, open_queue, task_files
 from ..report.printable import one_line
-from ..settings.records import FILE_NAME, Settings, load
+from ..settings.loading import load
+from ..settings.records import FILE_NAME, Settings
 from ..tasks.lint import lint
 from ..tasks.scope import Rules
 from ..tasks.task import Problem, read

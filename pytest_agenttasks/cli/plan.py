@@ -10,13 +10,15 @@ from statistics import median
 from typing import Any
 
 from .. import timetable
-from ..journal import History, Journal
+from ..history import History
+from ..journal import Journal
 from ..outcome import Kind, SetupError
 from ..plan import chains
 from ..queue import names, task_files
 from ..report.printable import one_line
 from ..settings.durations import format_duration
-from ..settings.records import FILE_NAME, load
+from ..settings.loading import load
+from ..settings.records import FILE_NAME
 from ..tasks.lint import lint
 from ..tasks.scope import overlap
 from ..tasks.task import Task, read

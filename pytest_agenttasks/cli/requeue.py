@@ -6,7 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
-from ..journal import Journal, Released
+from ..journal import Journal
+from ..journal_records import Released
 from ..outcome import SetupError
 from ..queue import Queue, names
 from ..report.printable import one_line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from ..settings.records import schema
+from ..settings.schema import schema
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

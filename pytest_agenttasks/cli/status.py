@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import canary, pause
-from ..journal import History, Journal
+from ..history import History
+from ..journal import Journal
 from ..queue import Queue, names
 from ..report.printable import one_line, printable
 from ..runs import going_on

@@ -12,7 +12,8 @@ from ..outcome import SetupError
 from ..report.printable import one_line, printable
 from ..run import NoExtensions, open_run
 from ..runs import run_lock
-from ..settings import records as settings_module
+from ..settings.loading import load
+from ..settings.records import FILE_NAME
 from ..trees.git import GitError
 from ..verification import Finding, Sort, commits, verify
 from .place import open_place
@@ -36,8 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when every task commit of the range is as it should be, 1 when one is not, 5 when there is none."""
     repository, queue = open_place(args.queue)
-    file = repository.top / settings_module.FILE_NAME
-    settings = settings_module.load(file)
+    file = repository.top / FILE_NAME
+    settings = load(file)
     if not gates.shell(settings.gates):
         raise SetupError(
             f"{file}: no gate, so nothing can be verified; `agenttasks init` writes the gates it finds"

@@ -12,7 +12,8 @@ from ..outcome import SetupError
 from ..owner import lives
 from ..processes.orphans import process_start_time
 from ..queue import Queue, names, open_queue, task_files
-from ..settings.records import Settings, load
+from ..settings.loading import load
+from ..settings.records import Settings
 from ..tasks.lint import lint
 from ..tasks.scope import Rules
 from ..tasks.task import read

@@ -13,7 +13,8 @@ from ..outcome import SetupError
 from ..queue import Queue
 from ..run import NoExtensions, Run, open_run
 from ..runs import run_lock
-from ..settings.records import FILE_NAME, Settings, load
+from ..settings.loading import load
+from ..settings.records import FILE_NAME, Settings
 from ..trees.git import GitError
 from ..trees.repository import Repository
 from ..trees.workspace import state_folder

@@ -11,7 +11,7 @@ from .. import verdicts
 from ..tasks.guarded_files import usual_test
 from ..tasks.patterns import PatternSet
 from ..trees.changes import Change
-from ..trees.shadow import diff
+from ..trees.composition import diff
 from .census import Census, Test
 from .comparison import touched
 from .judgement import judge

@@ -12,7 +12,8 @@ import pytest
 from ..outcome import SetupError
 from ..plugin import OPTIONS, Typed
 from ..queue import Queue, open_queue
-from ..settings import records as settings_module
+from ..settings.loading import load
+from ..settings.records import FILE_NAME
 from ..trees.repository import Repository, discover
 from . import typed as typed_module
 from .choosing import Choosing
@@ -121,11 +122,11 @@ def _plan(config: pytest.Config, asked: Path) -> tuple[Repository, Plan]:
     queue = open_queue(repository, asked)
     _refuse_other_folders(queue)
     named = config.getoption("agent_config")
-    file = _absolute(directory / named) if named else repository.top / settings_module.FILE_NAME
+    file = _absolute(directory / named) if named else repository.top / FILE_NAME
     if named and not file.is_file():
         raise SetupError(f"--agent-config {named}: no such file")
     given = _overrides(config)
-    settings = settings_module.load(file, given)
+    settings = load(file, given)
     return repository, read_plan(repository, queue, settings, file, frozenset(given), config.rootpath)
 
 
@@ -148,7 +149,7 @@ def _overrides(config: pytest.Config) -> dict[str, object]:
             continue
         given[key] = _number(text) if key in NUMBERS else text
         try:
-            settings_module.load(Path(os.devnull), {key: given[key]})
+            load(Path(os.devnull), {key: given[key]})
         except SetupError as error:
             reason = str(error).removeprefix("command line: ").removeprefix(f"`{key}`: ")
             raise SetupError(f"{flag} {text}: {reason}") from error

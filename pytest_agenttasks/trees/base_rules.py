@@ -8,9 +8,10 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
+from .composition import write_blob
 from .git import split
 from .objects import entries
-from .shadow import Shadow, write_blob
+from .shadow import Shadow
 from .survey import RULE_FILES
 from .workspace import Place
 

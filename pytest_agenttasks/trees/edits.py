@@ -7,13 +7,13 @@ differ. Wherever git knows more (attributes, new files and what ignores them, li
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Collection
 
 from . import loose_objects
-from .changes import GITLINK_MODE, SYMLINK_MODE, Change
-from .index_file import content, read
-from .shadow import Shadow, compose, removal
+from .changes import GITLINK_MODE, Change
+from .composition import compose, removal
+from .index_file import content, mode_of, read
+from .shadow import Shadow
 from .survey import RULE_FILES, Survey
 from .workspace import Place
 
@@ -48,7 +48,7 @@ def edited_tree(
             continue
         if now.st_size > LARGE or path.rpartition(b"/")[2] in RULE_FILES:
             return None
-        mode = _mode(now)
+        mode = f"{mode_of(now):06o}"
         data = content(top + b"/" + path, mode)
         object_id = loose_objects.blob_id(data, shadow.repository.object_format)
         if (mode, object_id) != (known.mode, known.object_id):
@@ -65,9 +65,3 @@ def _plain(paths: Collection[bytes], skip: Collection[bytes]) -> bool:
         path.endswith(b".gitattributes") or path in skip or (unseen and path.startswith(unseen))
         for path in paths
     )
-
-
-def _mode(now: os.stat_result) -> str:
-    if stat.S_ISLNK(now.st_mode):
-        return SYMLINK_MODE
-    return "100755" if now.st_mode & stat.S_IXUSR else "100644"

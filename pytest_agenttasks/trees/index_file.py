@@ -110,17 +110,19 @@ def digest(index: Path) -> str:
         return ""
 
 
+def mode_of(now: os.stat_result) -> int:
+    """What git writes of a file's kind and permissions; a kind that it does not know stays as it is."""
+    if stat.S_ISREG(now.st_mode):
+        return 0o100755 if now.st_mode & stat.S_IXUSR else 0o100644
+    return 0o120000 if stat.S_ISLNK(now.st_mode) else now.st_mode
+
+
 def _words(now: os.stat_result) -> tuple[int, ...]:
     """What git writes of a file's `lstat` into an entry."""
     ctime, mtime = now.st_ctime_ns, now.st_mtime_ns
-    mode = now.st_mode
-    if stat.S_ISREG(mode):
-        mode = 0o100755 if mode & stat.S_IXUSR else 0o100644
-    elif stat.S_ISLNK(mode):
-        mode = 0o120000
     return (
         ctime // _SECOND & _32_BITS, ctime % _SECOND, mtime // _SECOND & _32_BITS, mtime % _SECOND, now.st_dev & _32_BITS,
-        now.st_ino & _32_BITS, mode, now.st_uid & _32_BITS, now.st_gid & _32_BITS, now.st_size & _32_BITS,
+        now.st_ino & _32_BITS, mode_of(now), now.st_uid & _32_BITS, now.st_gid & _32_BITS, now.st_size & _32_BITS,
     )  # fmt: skip
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from .composition import write_blob
 from .git import split
-from .shadow import Shadow, write_blob
+from .shadow import Shadow
 
 
 class File(NamedTuple):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..outcome import SetupError
+from ..state_file import put
 from . import git as git_module
 from .git import DEAF, MINIMUM, NO_HOOKS, GitError, git, overriding
 from .objects import ObjectReader, Stored
@@ -225,9 +226,7 @@ _KEPT: dict[str, str] = {}
 
 def write_config(file: Path, settings: Mapping[str, str]) -> None:
     """A git configuration file holding exactly `settings`, replaced in one step."""
-    temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    temporary.write_bytes(config_text(settings))
-    temporary.replace(file)
+    put(file, config_text(settings))
 
 
 def config_text(settings: Mapping[str, str]) -> bytes:

@@ -210,7 +210,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "I7",
         "an attempt may replace an earlier one",
-        "trees/shadow.py",
+        "trees/attempts.py",
         "        os.link(lock, file)\n",
         "        file.write_bytes(lock.read_bytes())\n",
         ("tests/test_landing.py::test_an_attempt_is_kept_once",),

@@ -1,0 +1,119 @@
+"""What the records of a journal add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .journal_records import (
+    Abandoned,
+    AnyRecord,
+    AttemptEnded,
+    AttemptStarted,
+    AttemptStored,
+    CanaryAsked,
+    Failed,
+    Forward,
+    Forwarded,
+    Landed,
+    Passed,
+    ProgramStarted,
+    Recovered,
+    Released,
+    RunStarted,
+    ServicesEnded,
+    ServicesStarted,
+    Withdrawn,
+)
+
+
+@dataclass
+class History:
+    """What the records add up to. What is open at a time is kept by the process whose it is."""
+
+    attempts: dict[str, int] = field(default_factory=dict)
+    charged: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, list[AttemptEnded]] = field(default_factory=dict)
+    landed: dict[str, Landed] = field(default_factory=dict)
+    passed: dict[str, Passed] = field(default_factory=dict)
+    starts: dict[str, AttemptStarted] = field(default_factory=dict)
+    guarded: dict[str, CanaryAsked] = field(default_factory=dict)
+    together: set[str] = field(default_factory=set)
+    """The tasks that have failed only together with what had landed meanwhile, since they were queued."""
+    sessions: int = 0
+    forward: Forward | None = None
+    running: dict[str, AttemptStarted] = field(default_factory=dict)
+    interrupted: dict[str, AttemptStarted] = field(default_factory=dict)
+    """The attempts that have begun a session; of a process that is dead, whether it is stored, its ref says."""
+    programs: dict[str, list[ProgramStarted]] = field(default_factory=dict)
+    services: dict[tuple[str, int], ServicesStarted] = field(default_factory=dict)
+    spent_usd: float = 0.0
+
+    def add(self, record: AnyRecord) -> None:
+        match record:
+            case RunStarted():
+                self.programs.pop(record.owner, None)
+            case AttemptStarted(task=task):
+                self.attempts[task] = max(self.attempts.get(task, 0), record.attempt)
+                self.starts[task] = record
+                self.running[record.owner] = record
+            case CanaryAsked(task=task):
+                self.guarded[task] = record
+            case ProgramStarted():
+                self.programs.setdefault(record.owner, []).append(record)
+                if record.owner in self.running:
+                    self.interrupted[record.owner] = self.running[record.owner]
+            case Passed(task=task):
+                self.passed[task] = record
+            case Abandoned(task=task):
+                self.passed.pop(task, None)
+            case Forward():
+                self.forward = record
+            case Forwarded() | Withdrawn():
+                self.forward = None
+            case Landed(task=task):
+                self.passed.pop(task, None)
+                self.landed[task] = record
+                self._begin_anew(task)
+            case AttemptEnded(task=task):
+                self._close(task, record.attempt)
+                self.ended.setdefault(task, []).append(record)
+                self.spent_usd += record.cost_usd or 0.0
+                if record.together:
+                    self.together.add(task)
+                if record.kind.charged:
+                    self.charged[task] = self.charged.get(task, 0) + 1
+            case ServicesStarted():
+                self.services[record.role, record.worker] = record
+            case ServicesEnded():
+                self.services.pop((record.role, record.worker), None)
+            case Failed(task=task):
+                self._begin_anew(task)
+            case Released(task=task):
+                self._begin_anew(task)
+                self.landed.pop(task, None)
+            case AttemptStored():
+                self.sessions += 1
+            case Recovered(of=owner):
+                for opened in (self.running, self.interrupted, self.programs):
+                    opened.pop(owner, None)
+
+    def _begin_anew(self, task: str) -> None:
+        self.charged.pop(task, None)
+        self.together.discard(task)
+
+    def _close(self, task: str, attempt: int) -> None:
+        """An attempt is over, whoever wrote that down."""
+        for opened in (self.running, self.interrupted):
+            for owner in [o for o, begun in opened.items() if (begun.task, begun.attempt) == (task, attempt)]:
+                del opened[owner]
+
+    def owners(self) -> set[str]:
+        """The processes that have left something open, living or dead."""
+        services = (started.owner for started in self.services.values())
+        return {*self.running, *self.interrupted, *self.programs, *services}
+
+    def add_stored(self, highest: Mapping[str, int]) -> None:
+        """Attempts that are stored count even where the records are lost: their numbers are taken."""
+        for task, number in highest.items():
+            self.attempts[task] = max(self.attempts.get(task, 0), number)
