@@ -41,6 +41,14 @@ def call(tool: str, identity: str = "m1", **arguments: object) -> dict[str, Any]
     return spoken({"type": "tool_use", "id": "t", "name": tool, "input": arguments}, identity=identity)
 
 
+def calls(*inputs: dict[str, object], tool: str = "Bash") -> list[dict[str, Any]]:
+    """One message for each call, with ids of their own."""
+    return [
+        spoken({"type": "tool_use", "id": f"t{n}", "name": tool, "input": given}, identity=f"m{n}")
+        for n, given in enumerate(inputs)
+    ]
+
+
 def spoken(*content: object, identity: str = "m1", **extra: object) -> dict[str, Any]:
     message = {"id": identity, "role": "assistant", "content": list(content)}
     return {"type": "assistant", "message": message, "parent_tool_use_id": None, **extra}

@@ -10,7 +10,7 @@ from ..processes.supervisor import Finished
 from ..report.printable import one_line, tail
 from .claude_stream import Retry, Stream
 from .contract import AgentResult
-from .ending import how_it_ended, last_line, stopped_outcome, survivors_note
+from .ending import Stop, how_it_ended, last_line, stopped_outcome, survivors_note
 
 LOGIN_ADVICE = (
     "log in once with `claude` and `/login`, or set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN "
@@ -55,16 +55,28 @@ def _gave_up(stream: Stream) -> Outcome:
     said = one_line("; ".join(result.errors))
     match result.subtype:
         case "error_max_turns":
-            advice = "split the task, or raise `max_turns` (agenttasks.yaml or the task's front matter)"
-            return Outcome(
-                Kind.AGENT, f"the session reached `max_turns` ({stream.turns} turns)", advice=advice
-            )
+            return _out_of_turns(stream)
         case "error_max_budget_usd":
             spent = f" ({stream.cost_usd:.3g} USD spent)" if stream.cost_usd is not None else ""
             advice = "split the task, or raise `budget_usd` (agenttasks.yaml or the task's front matter)"
             return Outcome(Kind.AGENT, f"the session used up its budget{spent}", advice=advice)
     what = f"{result.subtype}: {said}" if said else result.subtype or "an error without a name"
     return Outcome(Kind.AGENT, f"the session ended with {one_line(what)}")
+
+
+def _out_of_turns(stream: Stream) -> Outcome:
+    advice = "split the task, or raise `max_turns` (agenttasks.yaml or the task's front matter)"
+    return Outcome(Kind.AGENT, f"the session reached `max_turns` ({stream.turns} turns)", advice=advice)
+
+
+def _repeating(stream: Stream) -> Outcome:
+    advice = (
+        "the transcript shows what it waits for or does not understand; where the same call is right so often, raise "
+        "`agent.repeat_limit`"
+    )
+    often = f"{stream.repeated} times in a row" if stream.repeated > 1 else "again and again"
+    summary = f"the session made the same call {often}: `{one_line(stream.step, 80)}`"
+    return Outcome(Kind.AGENT, summary, advice=advice)
 
 
 def _refused(stream: Stream) -> Outcome:
@@ -133,8 +145,13 @@ def _too_large(status: int | None) -> str:
 def _cut(stream: Stream, finished: Finished, stderr: str) -> Outcome:
     """No result: the session was stopped, or its program ended by itself in the middle."""
     during = f" during `{one_line(stream.step, 80)}`" if stream.step else ""
-    if finished.stopped is not None:
-        return stopped_outcome(finished, during)
+    match finished.stopped:
+        case Stop.REPEATING:
+            return _repeating(stream)
+        case Stop.TURNS:
+            return _out_of_turns(stream)
+        case str():
+            return stopped_outcome(finished, during)
     how = how_it_ended(finished)
     if stream.events:
         advice = "if it was killed, look for memory limits; else run it again"

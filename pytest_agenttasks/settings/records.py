@@ -79,6 +79,10 @@ class AgentSettings(Record, frozen=True, kw_only=True):
     max_turns: Annotated[Count, _says("Turns that a session may take")] = 100
     timeout: Annotated[Seconds, _says("Longest time of a session")] = _duration(3600)
     stall_timeout: Annotated[Seconds, _says("Longest time without any output")] = _duration(720)
+    repeat_limit: Annotated[
+        Annotated[int, Meta(ge=2, le=1_000_000)] | None,
+        _says("How often in a row a session may make the very same tool call; null: no limit"),
+    ] = 10
     budget_usd: Annotated[Usd | None, _says("Most that one session may cost; null: no limit")] = None
     env: Annotated[dict[str, str], _says("Environment variables to set for the agent")] = {}
     env_pass: Annotated[
