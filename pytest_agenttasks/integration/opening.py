@@ -13,6 +13,7 @@ from _pytest.junitxml import xml_key
 
 from .. import canary
 from ..agents.registry import built_in_agents
+from ..keep_awake import kept_awake
 from ..preflight import check
 from ..queue import ensure_folders
 from ..report.printable import printable
@@ -50,11 +51,13 @@ def open_for(session: QueueSession, screen: Screen, stack: ExitStack, branch: st
 def start(session: QueueSession, terminal: Terminal, account: OwnAccount, stack: ExitStack) -> Run:
     """Everything that is looked at before anything is spent. Raises SetupError; `stack` ends the run."""
     stack.enter_context(run_lock(session.repository, session.queue))
+    awake = stack.enter_context(kept_awake(session.settings.keep_awake, session.notes.append))
     run = open_for(session, terminal, stack)
     stack.callback(ensure_folders, session.queue)
     terminal.begin("checks before the first task")
     check(run, terminal.say)
     _ask_canary(run, session, terminal)
+    awake()
     terminal.clear()
     session.run = run
     run.events.write("run-started", tasks=len(session.chosen), branch=run.branch)

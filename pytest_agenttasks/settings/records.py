@@ -258,6 +258,9 @@ class Settings(Record, frozen=True, kw_only=True):
     canary: Annotated[
         Literal["warn", "strict", "off"], _says("What to do about gates that stay green on broken code")
     ] = "warn"
+    keep_awake: Annotated[
+        bool, _says("Keep the machine from going to sleep while a run goes on, where that can be asked for")
+    ] = True
     notify: Annotated[Text | None, _says("A command that is given each event as JSON on standard input")] = (
         None
     )
