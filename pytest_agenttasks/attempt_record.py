@@ -24,7 +24,8 @@ from .verdicts import Verdict
 class Attempt:
     """What is known of one attempt so far; `outcome` is set when it is over. Times in seconds, money in USD.
 
-    `begun`: its session has, or had in an earlier part of it.
+    `begun`: its session has, or had in an earlier part of it. `waited`: seconds for services and for room on the disk, no part
+    of `seconds`.
 
     `denials` counts the edits and commands that its session was refused while it went on.
     `guarded`: what the canary said of its scope (yes, no, n/a, unknown), None where it was not asked.
@@ -33,6 +34,7 @@ class Attempt:
     task: Task
     number: int
     seconds: float = 0.0
+    waited: float = 0.0
     outcome: Outcome | None = None
     begun: bool = False
     agent: AgentResult | None = None
@@ -62,6 +64,11 @@ class Attempt:
     @property
     def _sessions(self) -> list[AgentResult]:
         return [*([self.agent] if self.agent is not None else []), *self.reviews]
+
+    def add_wait(self, seconds: float) -> None:
+        """Time in which nothing could be done, and which is counted as such."""
+        self.seconds -= seconds
+        self.waited += seconds
 
     @property
     def stem(self) -> str:

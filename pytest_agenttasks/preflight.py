@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 
 from . import gates, review_session
@@ -16,15 +15,13 @@ from .outcome import SetupError
 from .processes import cgroup_tree, sandbox
 from .queue import ensure_folders
 from .recovery import recover_all
+from .room import refuse_full_disk
 from .run import Run, agent_environment, agent_files, named
 from .trees import recipe_checks
 from .trees.checkout import environment
 from .trees.git import GitError
 from .trees.repository_checks import refuse_dirty, refuse_unusable
 from .trees.workspace import place, state_folder
-
-LOW_DISK = 200 * 1024 * 1024
-"""Bytes that must be free where workspaces and attempts are kept."""
 
 
 @named("the run cannot start")
@@ -35,7 +32,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     recover_all(run, say)
     refuse_unusable(run.repository)
     refuse_dirty(run.repository, run.queue.relative if run.queue.tracked else None)
-    _refuse_full_disk(run)
+    state_folder(run.repository).mkdir(parents=True, exist_ok=True)
+    refuse_full_disk(run.repository)
     if not gates.shell(run.settings.gates):
         raise SetupError(
             f"{run.settings_file}: no gate with `run`: nothing is verified; `agenttasks init` writes the gates it finds, or add "
@@ -81,14 +79,6 @@ def _check_agent(run: Run, say: Callable[[str], None]) -> None:
             raise SetupError(unknown(settings.name, run.agent_named_by))
     elif described:
         say(f"agent {settings.name}: {described}")
-
-
-def _refuse_full_disk(run: Run) -> None:
-    for folder in (run.repository.common_dir, state_folder(run.repository)):
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-        if free < LOW_DISK:
-            raise SetupError(f"{folder}: only {free // 1024 // 1024} MB free; make room before a run")
 
 
 def landed_commit(run: Run, name: str) -> str | None:

@@ -58,6 +58,7 @@ def reviewer(settings: Settings, gate: GateSettings) -> AgentSettings:
         model=gate.model or own.model,
         allowed_tools=TOOLS,
         args=_OPTIONS,
+        env=settings.agent.env,
     )
 
 
@@ -86,7 +87,7 @@ def hold(run: Run, this: Attempt, gate: GateSettings, tree: str, text: str) -> H
     file = workspace.logs / f"{workspace.stem}.prompt.md"
     file.write_text(text, encoding="utf-8", errors="backslashreplace")
     run.events.write("review-started", task=this.task.name, gate=gate.name)
-    workspace.progress(Progress(step="starting"))
+    workspace.progress(Progress(step="starting", session=""))  # no sign of life (`pause.shows_life`)
     began = time.monotonic()
     try:
         result = claude.run_session(workspace, Prompt(text, file))

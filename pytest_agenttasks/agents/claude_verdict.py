@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..outcome import Kind, Outcome
@@ -100,9 +101,8 @@ def _refused(stream: Stream) -> Outcome:
         case "model_not_found":
             model = one_line(stream.model or "asked for", 100)
             advice = "set `agent.model` (or the task's `model`) to one that this login may use"
-            return Outcome(
-                Kind.AUTH, f"the model {model} is not available to this login{code}", advice=advice
-            )
+            summary = f"the model {model} is not available to this login{code}"
+            return Outcome(Kind.AUTH, summary, advice=advice, stays=True)
         case "invalid_request":
             return Outcome(
                 Kind.AGENT, f"the API refused a request as invalid{code}", advice=_too_large(status)
@@ -172,9 +172,7 @@ def _with_evidence(failure: Outcome, stream: Stream, stderr: str) -> Outcome:
     if stderr.strip():
         parts.append(f"stderr:\n{stderr.strip()}")
     evidence = tail("\n\n".join(parts).encode())
-    return Outcome(
-        failure.kind, failure.summary, evidence=evidence, advice=failure.advice, resumes_at=failure.resumes_at
-    )
+    return replace(failure, evidence=evidence)
 
 
 def _notes(stream: Stream, finished: Finished) -> Iterator[str]:

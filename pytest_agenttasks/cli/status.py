@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .. import canary, pause
+from .. import canary, pause, room
 from ..history import History
 from ..journal import Journal
+from ..outcome import Kind
 from ..queue import Queue, names
 from ..report.printable import one_line, printable
 from ..runs import going_on
@@ -81,10 +82,12 @@ def _running(repository: Repository, queue: Queue) -> dict[str, Any] | None:
 
 
 def _pause(repository: Repository) -> dict[str, Any] | None:
-    """What every session waits for now; `until` is epoch seconds."""
-    known = pause.known(repository)
-    if known is None or known.until <= time.time():
+    """What every session waits for now; `until` is epoch seconds, None for room on the disk."""
+    if (short := room.shortage(repository)) is not None:
+        return {"kind": Kind.DISK.value, "why": short, "task": None, "until": None}
+    if not (going_on := pause.known(repository)):
         return None
+    known = max(going_on, key=lambda each: each.until)
     return {"kind": known.kind.value, "why": known.why, "task": known.task, "until": known.until}
 
 
@@ -100,8 +103,9 @@ def _text(found: dict[str, Any]) -> str:
     if running is not None:
         lines.append(f"  a run is going on (process {running.get('pid', 'unknown')})")
     if found["pause"] is not None:
-        at = time.strftime("%Y-%m-%d %H:%M", time.localtime(found["pause"]["until"]))
-        lines.append(f"  no session begins before {at}: {one_line(found['pause']['why'], 120)}")
+        until, why = found["pause"]["until"], one_line(found["pause"]["why"], 200)
+        at = "there is room" if until is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(until))
+        lines.append(f"  no session begins before {at}: {why}")
     lines.append(
         f"  {len(found['pending'])} pending, {len(found['done'])} done, {len(found['failed'])} failed, "
         f"{len(found['held'])} held; {found['sessions']} sessions, ${found['spent_usd']:.2f}"

@@ -89,8 +89,15 @@ def reached(settings: Settings, used: Used, began: datetime) -> str | None:
 
 def past(clock: str, began: datetime, moment: datetime) -> bool:
     """Whether the first `clock` (HH:MM) after `began` is not after `moment`."""
+    return moment >= _next(clock, began)
+
+
+def end(settings: Settings, began: datetime) -> float | None:
+    """When nothing more is begun in the run that `began` then, in epoch seconds; None: whenever."""
+    return None if settings.until is None else _next(settings.until, began).timestamp()
+
+
+def _next(clock: str, began: datetime) -> datetime:
     hour, minute = map(int, clock.split(":"))
     end = began.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    if end <= began:
-        end += timedelta(days=1)
-    return moment >= end
+    return end if end > began else end + timedelta(days=1)

@@ -19,6 +19,7 @@ from ..queue import ensure_folders
 from ..report.printable import printable
 from ..run import Run, open_run
 from ..runs import run_lock
+from . import limits
 from .extensions import BUILT_IN, HookExtensions
 from .limits import OwnAccount
 from .screen import Screen
@@ -39,7 +40,7 @@ def open_for(session: QueueSession, screen: Screen, stack: ExitStack, branch: st
     run = open_run(
         session.repository, plan.queue, plan.settings, plan.settings_file, extensions,
         listeners=[extensions.event], progress=screen.progress, typed=plan.typed,
-        branch=branch,
+        branch=branch, began=plan.began.timestamp(), until=limits.end(plan.settings, plan.began),
     )  # fmt: skip
     stack.callback(run.close)
     run.supervisor.tick = screen.tick
