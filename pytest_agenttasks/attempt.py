@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from . import acceptance, canary, gates, pause, retry, review_gate, room, services, together
+from . import acceptance, canary, gates, pause, retry, review_gate, room, services, spending, together
 from .agents.contract import Progress
 from .attempt_record import Attempt, failed_together, logs_of, record
 from .base import Base, base_of
@@ -89,7 +89,7 @@ def _record(run: Run, this: Attempt, outcome: Outcome) -> None:
 def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: float | None) -> Outcome:
     task = this.task
     failures = [*failures, *failed_together(run, task)]
-    this.add_wait(pause.wait(run, task.name))
+    this.add_wait(pause.wait(run, task.name) + spending.wait(run, task))
     base = base_of(run)
     start = _start(run, this, failures, base)  # from the attempt before, which the next record hides
     run.journal.write(

@@ -20,6 +20,14 @@ from .tasks.task import Task
 from .verdicts import Verdict
 
 
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What one session has cost in USD: None where nobody knows; `estimated` where the agent did not live to tell."""
+
+    usd: float | None
+    estimated: bool = False
+
+
 @dataclass
 class Attempt:
     """What is known of one attempt so far; `outcome` is set when it is over. Times in seconds, money in USD.
@@ -46,13 +54,15 @@ class Attempt:
     guarded: str | None = None
     reviews: list[AgentResult] = field(default_factory=list)
     """The sessions of its review gates, in order."""
+    bills: list[Bill] = field(default_factory=list)
+    """Of all its sessions, in order, also of those that were cut short."""
     difference: Future[Any] | None = None
     """What writes its `.diff`, while the attempt goes on."""
 
     @property
     def cost_usd(self) -> float | None:
         """Of the agent's session and of all reviews; None: of none is known."""
-        known = [held.cost_usd for held in self._sessions if held.cost_usd is not None]
+        known = [bill.usd for bill in self.bills if bill.usd is not None]
         return sum(known) if known else None
 
     @property

@@ -88,7 +88,10 @@ def announce(run: Run, task: str, outcome: Outcome, agent: AgentSettings | None 
 def lived(run: Run) -> bool:
     """Whether some session of this run, of whatever worker, was more than refused."""
     ended = (attempt for attempts in run.journal.history.ended.values() for attempt in reversed(attempts))
-    return any(each.at >= run.began and bool(each.turns) for each in ended)
+    return any(
+        each.at >= run.began and bool(each.cost_usd or (each.turns and each.kind not in KINDS))
+        for each in ended
+    )
 
 
 def jittered(now: float, until: float) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from msgspec.structs import asdict
+
 from . import gates, review_session
 from .agents.registry import preflight as agent_preflight
 from .agents.registry import unknown
@@ -61,7 +63,15 @@ def check(run: Run, say: Callable[[str], None]) -> None:
         "sandbox", active="bwrap" if confined.active else "none", version=confined.version or None,
         reason=confined.reason or None,
     )  # fmt: skip
-    run.journal.write(RunStarted(pid=os.getpid(), queue=run.queue.relative, branch=run.branch))
+    run.journal.write(
+        RunStarted(
+            pid=os.getpid(),
+            queue=run.queue.relative,
+            branch=run.branch,
+            began=run.began,
+            budget={key: each for key, each in asdict(run.settings.budget).items() if each is not None},
+        )
+    )
     red = gates.green_base(run, run.settings.gates, tree, tip)
     if red is not None:
         raise SetupError(gates.explain_red_base(run, red))

@@ -87,8 +87,10 @@ def _decide(
             return Final(give_up=False)
         case Kind.REFUSED:
             return Final(give_up=True)
+        case Kind.INTERRUPTED if outcome.stays:
+            return Stop(outcome.summary)
         case Kind.SCOPE | Kind.GATE | Kind.ACCEPT | Kind.AGENT:
-            if standing.charged >= standing.max_attempts:
+            if outcome.stays or standing.charged >= standing.max_attempts:
                 return Final(give_up=True)
             return Again(doubled(retry_delay, standing.charged - 1), "pause before the next attempt")
         case Kind.USAGE_LIMIT | Kind.OVERLOADED | Kind.NETWORK:

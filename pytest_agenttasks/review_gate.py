@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from . import pause
+from . import pause, spending
 from .attempt_record import Attempt
 from .memory.agent_changes import AgentMemory
 from .outcome import Ended, Kind, Outcome
@@ -90,7 +90,7 @@ def _review(run: Run, this: Attempt, gate: GateSettings, submission: Submission)
 def _hold(run: Run, this: Attempt, gate: GateSettings, submission: Submission) -> Held:
     """A session, after a pause of its own account. Raises Ended where the service is out."""
     name, agent = this.task.name, reviewer(run.settings, gate)
-    this.add_wait(pause.wait(run, name, agent))
+    this.add_wait(pause.wait(run, name, agent) + spending.wait(run, this.task))
     with pause.session_begins(run, name, agent) as now:
         held = hold(now, this, gate, submission.tree, _prompt(run, this, gate, submission))
         failure = held.result.failure

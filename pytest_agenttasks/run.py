@@ -76,7 +76,7 @@ class Run:
     """Everything that outlives one attempt. `titles` remembers the pending tasks' titles (name → title).
 
     `typed` are the settings' keys that the command line gave. `began`: when the whole run did, of whose workers this may be
-    one; `until`: nothing is begun after that (both epoch seconds).
+    one; `until`: nothing is begun after that (both epoch seconds). `workers`: how many agents the run has at a time.
     """
 
     repository: Repository
@@ -98,6 +98,7 @@ class Run:
     typed: frozenset[str] = frozenset()
     began: float = 0.0
     until: float | None = None
+    workers: int = 1
     titles: dict[str, str] = field(default_factory=dict)
     progress: Callable[[str, Progress], None] = lambda task, progress: None
 
@@ -156,6 +157,7 @@ def open_run(
     branch: str | None = None,
     began: float | None = None,
     until: float | None = None,
+    workers: int = 1,
 ) -> Run:
     """Open a run on a repository that `repository.refuse_unusable` has passed. Raises SetupError.
 
@@ -216,6 +218,7 @@ def open_run(
         typed=typed,
         began=time.time() if began is None else began,
         until=until,
+        workers=workers,
         progress=progress,
     )
 

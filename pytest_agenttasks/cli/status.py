@@ -16,6 +16,7 @@ from ..queue import Queue, names
 from ..report.printable import one_line, printable
 from ..runs import going_on
 from ..trees.repository import Repository, is_ancestor
+from . import spent
 from .place import open_place
 
 
@@ -68,7 +69,9 @@ def gather(repository: Repository, queue: Queue, history: History) -> dict[str, 
             name for name in landed if (asked := history.guarded.get(name)) and asked.guarded == "no"
         ],
         "canary": _canary(repository),
-        "pause": _pause(repository),
+        "pause": _pause(repository) or spent.used_up_today(history),
+        "run": None if (run := spent.last_run(history)) is None else spent.as_data(run),
+        "today": spent.as_data(spent.today(history)),
         "sessions": history.sessions,
         "spent_usd": round(history.spent_usd, 4),
     }
@@ -110,6 +113,9 @@ def _text(found: dict[str, Any]) -> str:
         f"  {len(found['pending'])} pending, {len(found['done'])} done, {len(found['failed'])} failed, "
         f"{len(found['held'])} held; {found['sessions']} sessions, ${found['spent_usd']:.2f}"
     )
+    if found["run"] is not None:
+        which = "the last run" if running is None else "this run"
+        lines.append(f"  {which}: {spent.as_text(found['run'])}; today: {spent.as_text(found['today'])}")
     for name in found["verified_not_landed"]:
         lines.append(f"  {printable(name)}: verified, not landed yet; the next run goes on with it")
     if found["canary"] is not None:

@@ -21,10 +21,10 @@ from ..trees.repository_checks import working_branch
 from . import wire
 from .board import Board
 from .collection import Explanation
-from .crash import end_worker
+from .crash import end_worker, untold
 from .crew import Crew, Member
 from .hand_over import to_plain
-from .limits import OwnAccount, Used
+from .limits import OwnAccount
 from .opening import obey_signals, start, usage_error, warnings_are_no_errors
 from .schedule import Schedule
 from .scheduler import TaskScheduler
@@ -149,7 +149,7 @@ class Distribution:
             end_worker(run, member, self.terminal.say)
         except SetupError as error:
             self.scheduler.stop(str(error))
-        self.account.add(Used(sessions=1))  # perhaps; what it cost nobody knows
+        self.account.add(untold(run, member))
         self._crashes[name] = self._crashes.get(name, 0) + 1
         again = self._crashes[name] <= MOST_CRASHES and self.scheduler.stopped is None
         kind = Kind.INTERRUPTED if again or self.scheduler.stopped is not None else Kind.INTERNAL

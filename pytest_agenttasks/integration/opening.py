@@ -41,6 +41,7 @@ def open_for(session: QueueSession, screen: Screen, stack: ExitStack, branch: st
         session.repository, plan.queue, plan.settings, plan.settings_file, extensions,
         listeners=[extensions.event], progress=screen.progress, typed=plan.typed,
         branch=branch, began=plan.began.timestamp(), until=limits.end(plan.settings, plan.began),
+        workers=int(getattr(config, "workerinput", {}).get("workercount", 1)),
     )  # fmt: skip
     stack.callback(run.close)
     run.supervisor.tick = screen.tick
@@ -64,7 +65,9 @@ def start(session: QueueSession, terminal: Terminal, account: OwnAccount, stack:
     run.events.write("run-started", tasks=len(session.chosen), branch=run.branch)
     stack.callback(
         lambda: run.events.write(
-            "run-ended", landed=account.used.landed, spent_usd=round(account.used.spent, 4)
+            "run-ended",
+            landed=account.used.landed,
+            spent_usd=round(run.journal.history.ledger.of_run(run.began).usd, 4),
         )
     )
     return run

@@ -208,7 +208,7 @@ class QueueSession:
 
 def _used(this: Attempt) -> Used:
     return Used(
-        sessions=(this.agent is not None) + len(this.reviews),
+        sessions=len(this.bills),
         landed=int(this.outcome is not None and this.outcome.landed),
         spent=this.cost_usd or 0.0,
     )

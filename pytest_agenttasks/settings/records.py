@@ -199,10 +199,29 @@ class ReviewSettings(Record, frozen=True, kw_only=True):
 
 
 class BudgetSettings(Record, frozen=True, kw_only=True):
-    """What a whole run may use before it hands out no more tasks."""
+    """What may be used up: by a whole run, by one task, in a day. Sessions of reviews count."""
 
-    usd: Annotated[Usd | None, _says("Money, in USD")] = None
-    sessions: Annotated[Count | None, _says("Agent sessions")] = None
+    usd: Annotated[Usd | None, _says("Money that a run may spend, in USD; null: no limit")] = None
+    sessions: Annotated[Count | None, _says("Sessions that a run may hold; null: no limit")] = None
+    task_usd: Annotated[
+        Usd | None, _says("Money that all sessions of a task may cost, since it was queued; null: no limit")
+    ] = None
+    task_sessions: Annotated[
+        Count | None, _says("Sessions that a task may take, uncharged ones too; null: no limit")
+    ] = None
+    day_usd: Annotated[
+        Usd | None, _says("Money that all runs here may spend in a day (local time); null: no limit")
+    ] = None
+    day_sessions: Annotated[
+        Count | None, _says("Sessions that all runs here may hold in a day; null: no limit")
+    ] = None
+
+
+class TaskBudget(Record, frozen=True, kw_only=True):
+    """What a task may use up, of its own: instead of `budget.task_usd` and `budget.task_sessions`."""
+
+    usd: Annotated[Usd | None, _says("Money that all its sessions may cost")] = None
+    sessions: Annotated[Count | None, _says("Sessions that it may take")] = None
 
 
 class LimitsSettings(Record, frozen=True, kw_only=True):
