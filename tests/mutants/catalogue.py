@@ -138,8 +138,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "I4",
         "a gate's rewriting of files within the look of the index goes unseen",
         "trees/workspace.py",
-        "    return where.listing.differing(files, where.index.stat().st_mtime_ns) == {}\n",
-        "    return bool(files)\n",
+        "    return differing is not None and all(\n",
+        "    return differing is not None or all(\n",
         ("tests/test_gates.py",),
     ),
     Mutant(
