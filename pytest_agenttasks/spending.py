@@ -14,7 +14,7 @@ from . import owner
 from .agents.claude_cost import cost_of_stream
 from .agents.contract import AgentResult
 from .attempt_record import Attempt, Bill, logs_of
-from .budget import Budget, Cap, Occupied, UsedUp, allowance
+from .budget import Budget, Cap, Occupied, Spending, UsedUp, allowance
 from .held_signals import uninterrupted
 from .history import History
 from .journal_records import SessionEnded, SessionStarted
@@ -55,6 +55,24 @@ def budgets(run: Run, task: Task) -> Sequence[Budget]:
         Budget("of this run", history.ledger.of_run(run.began), settings.usd),
         of_today(settings, history, time.time()),
     )  # fmt: skip
+
+
+def occupied(run: Run, handed_out: int) -> bool:
+    """Whether sessions of the tasks that are handed out may use up all that the run or the day has left. Those whose session
+    has not begun, or that may need another, are taken to cost what is usual."""
+    settings, now = run.settings.budget, time.time()
+    if settings.usd is None and settings.day_usd is None:
+        return False
+    run.journal.refresh()
+    ledger = run.journal.history.ledger
+    of_run, typical = ledger.of_run(run.began), ledger.total.typical
+    to_come = max(handed_out - of_run.running, 0)
+    expected = Spending(running=to_come, reserved=to_come * typical)
+    shared = (
+        Budget("of this run", of_run + expected, settings.usd),
+        Budget("of today", ledger.of_day(day(now)) + expected, settings.day_usd),
+    )
+    return isinstance(allowance(None, shared, workers=run.workers, typical=typical), Occupied)
 
 
 def wait(run: Run, task: Task) -> float:

@@ -17,6 +17,7 @@ from xdist.dsession import Interrupted  # type: ignore[import-untyped]
 from ..outcome import Kind, SetupError
 from ..report.printable import printable
 from ..report.summary import Row
+from ..spending import occupied
 from ..trees.repository_checks import working_branch
 from . import wire
 from .board import Board
@@ -103,6 +104,9 @@ class Distribution:
                 start(session, self.terminal, self.account, self._stack)
             except SetupError as error:
                 raise usage_error(error) from error
+            run = session.run
+            assert run is not None
+            self.account.occupied = lambda handed_out: occupied(run, handed_out)
             self.board.open()
         return Schedule(session.chosen)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from threading import Lock
@@ -40,6 +41,8 @@ class OwnAccount:
         self._began = began
         self._lock = Lock()
         self._handed_out = 0
+        self.occupied: Callable[[int], bool] = lambda _: False
+        """Whether that many tasks may spend all the money that is left."""
 
     def add(self, used: Used) -> None:
         with self._lock:
@@ -58,7 +61,7 @@ class OwnAccount:
         """Whether the tasks that are handed out may use up all that is left: then the next one has to wait for them."""
         with self._lock:
             expected = self.used + Used(sessions=self._handed_out, landed=self._handed_out)
-        return reached(self._settings, expected, self._began) is not None
+        return reached(self._settings, expected, self._began) is not None or self.occupied(self._handed_out)
 
     def repeat(self) -> str | None:
         with self._lock:
