@@ -59,7 +59,8 @@ def test_workers_together_spend_what_the_run_may_and_not_more(
     assert sorted(result.outcomes.values()) == ["landed"] * 4
     assert "the budget of 3.00 USD is spent (3.00 USD)" in result.output
     caps = [float(line) for line in (tmp_path / "caps").read_text().split()]
-    assert (len(caps), caps[0]) == (4, pytest.approx(1.5))
+    assert len(caps) == 4
+    assert caps[0] == pytest.approx(1.5)
     assert min(caps) >= 0.75 - 1e-6, "none is cut short while there is enough for one"
     found = status(costly, monkeypatch, capsys)
     assert (found["run"]["spent_usd"], found["run"]["left_usd"], found["today"]["sessions"]) == (3.0, 0.0, 4)
