@@ -69,6 +69,11 @@ class History:
     def spent_usd(self) -> float:
         return self.spending.usd
 
+    @property
+    def _without_ledger(self) -> bool:
+        """Whether what is read now is of a version that had no records of sessions."""
+        return self.run is None or not self.run.began
+
     def add(self, record: AnyRecord) -> None:
         match record:
             case RunStarted():
@@ -99,7 +104,7 @@ class History:
             case AttemptEnded(task=task):
                 self._close(task, record.attempt)
                 self.ended.setdefault(task, []).append(record)
-                if (task, record.attempt) not in self.ledger.attempts:
+                if self._without_ledger:
                     self._before += Spending(usd=record.cost_usd or 0.0)
                 if record.together:
                     self.together.add(task)
@@ -118,8 +123,8 @@ class History:
                 self.ledger.start(record)
             case SessionEnded():
                 self.ledger.end(record)
-            case AttemptStored(task=task):
-                if (task, record.attempt) not in self.ledger.attempts:
+            case AttemptStored():
+                if self._without_ledger:
                     self._before += Spending(sessions=1)
             case Recovered(of=owner):
                 for opened in (self.running, self.interrupted, self.programs):
