@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .records import GateSettings, Settings
 
 NOT_YET: Mapping[Place, object] = {
-    ("notify",): None,
     ("review", "every_tasks"): None,
     ("review", "every_hours"): None,
 }
