@@ -119,8 +119,6 @@ def test_an_environment_cannot_be_linked(read: Read, path: str) -> None:
 
 NOT_YET = [
     ("notify: beep", "notify", "notify: null"),
-    ("review: {every_tasks: 20}", "review.every_tasks", "review: {every_tasks: null}"),
-    ("review: {every_hours: 8}", "review.every_hours", "review: {every_hours: null}"),
 ]
 
 

@@ -13,6 +13,7 @@ from _pytest.junitxml import xml_key
 
 from .. import canary
 from ..agents.registry import built_in_agents
+from ..checkpoint import Checkpoint
 from ..preflight import check
 from ..queue import ensure_folders
 from ..report.printable import printable
@@ -57,6 +58,7 @@ def start(session: QueueSession, terminal: Terminal, account: OwnAccount, stack:
     _ask_canary(run, session, terminal)
     terminal.clear()
     session.run = run
+    account.checkpoint = Checkpoint(run)
     run.events.write("run-started", tasks=len(session.chosen), branch=run.branch)
     stack.callback(
         lambda: run.events.write(

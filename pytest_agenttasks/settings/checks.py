@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 NOT_YET: Mapping[Place, object] = {
     ("notify",): None,
-    ("review", "every_tasks"): None,
-    ("review", "every_hours"): None,
 }
 """Keys that this version knows but does not act on, with the one value that asks for nothing.
 
