@@ -35,6 +35,8 @@ class History:
     charged: dict[str, int] = field(default_factory=dict)
     ended: dict[str, list[AttemptEnded]] = field(default_factory=dict)
     landed: dict[str, Landed] = field(default_factory=dict)
+    failed: dict[str, Failed] = field(default_factory=dict)
+    """The tasks that were given up and have not been queued again."""
     passed: dict[str, Passed] = field(default_factory=dict)
     starts: dict[str, AttemptStarted] = field(default_factory=dict)
     guarded: dict[str, CanaryAsked] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class History:
                 self.services.pop((record.role, record.worker), None)
             case Failed(task=task):
                 self._begin_anew(task)
+                self.failed[task] = record
             case Released(task=task):
                 self._begin_anew(task)
                 self.landed.pop(task, None)
@@ -99,6 +102,7 @@ class History:
                     opened.pop(owner, None)
 
     def _begin_anew(self, task: str) -> None:
+        self.failed.pop(task, None)
         self.charged.pop(task, None)
         self.together.discard(task)
 

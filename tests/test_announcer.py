@@ -111,6 +111,18 @@ def test_a_stop_says_by_what_kind_of_a_limit(
     assert events[-1]["why"] == "1 session used, as many as this run may"
 
 
+def test_a_review_stop_is_a_checkpoint(listening: Project, tmp_path: Path) -> None:
+    listening.agent(SCOPED)
+    for name in "ab":
+        listening.task(f"00{name}-x", scope=(f"src/{name}.txt",))
+    result = listening.run("--agent-review-every", "1")
+    assert result.status == 2, result.output
+    events = told(tmp_path)
+    assert [event["event"] for event in events] == ["run-started", "task-ended", "checkpoint", "run-ended"]
+    assert events[-2]["landed"] == 1
+    assert (events[-1]["status"], events[-1]["stopped"], events[-1]["not_run"]) == (2, "review", 1)
+
+
 @pytest.mark.parametrize("several", [(), ("-n", "2")])
 def test_an_interrupted_run_says_so(listening: Project, tmp_path: Path, several: tuple[str, ...]) -> None:
     listening.agent("touch ../../begun; sleep 600")

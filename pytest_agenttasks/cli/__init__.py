@@ -38,6 +38,7 @@ VERBS = {
     "plan": Verb("order, what runs beside what, critical path, best makespan"),
     "doctor": Verb("everything that a night's run needs, each finding with its remedy; spends nothing"),
     "run": Verb("run the queue, apart from the project's own pytest set-up", passes_on=True),
+    "watch": Verb("run the queue, in a fresh process, whenever it has tasks", passes_on=True),
     "show": Verb("one task's attempts, evidence and diff"),
     "status": Verb("what lies in the queue, what came of it, what was spent"),
     "requeue": Verb("failed or held tasks back to pending"),

@@ -134,8 +134,6 @@ class Announcer:
         )
         try:
             write_down(queue_session.repository, queue_session.queue, known)
-            if kind == "review":
-                events.write("checkpoint", landed=used.landed, why=why)
             rows = queue_session.rows.values()
             events.write(
                 "run-ended", status=status, stopped=kind, why=why, tasks=len(queue_session.chosen),

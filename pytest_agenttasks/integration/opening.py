@@ -14,6 +14,7 @@ from _pytest.junitxml import xml_key
 
 from .. import canary
 from ..agents.registry import built_in_agents
+from ..checkpoint import Checkpoint
 from ..outcome import SetupError
 from ..preflight import check
 from ..queue import ensure_folders
@@ -77,6 +78,7 @@ def _start(session: QueueSession, terminal: Terminal, announcer: Announcer, stac
     _ask_canary(run, session, terminal)
     terminal.clear()
     session.run = run
+    announcer.account.checkpoint = Checkpoint(run)
     announcer.begin()
     return run
 
