@@ -129,7 +129,7 @@ def test_an_interrupted_run_says_so(listening: Project, tmp_path: Path, several:
     listening.task("001-long")
     process = listening.start(*several)
     try:
-        until(lambda: list(Path(tmp_path).rglob("begun")) or list(Path.home().rglob("begun")))
+        until(lambda: list(Path(tmp_path).rglob("begun")) or list(Path.home().rglob("begun")), 60)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
     finally:

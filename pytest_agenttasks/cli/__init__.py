@@ -42,6 +42,7 @@ VERBS = {
     "show": Verb("one task's attempts, evidence and diff"),
     "status": Verb("what lies in the queue, what came of it, what was spent"),
     "requeue": Verb("failed or held tasks back to pending"),
+    "clean": Verb("drop old attempts, workspaces and logs; never anything unreviewed"),
     "verify": Verb("from git alone: every task commit in scope, and green when gated again"),
     "demo": Verb("play a small queue in a throw-away repository"),
     "schema": Verb("print the JSON schema of agenttasks.yaml, for editors"),
