@@ -40,6 +40,8 @@ VERBS = {
     "run": Verb("run the queue, apart from the project's own pytest set-up", passes_on=True),
     "show": Verb("one task's attempts, evidence and diff"),
     "status": Verb("what lies in the queue, what came of it, what was spent"),
+    "approve": Verb("write down that a person has reviewed what landed and failed"),
+    "reject": Verb("revert what a task landed as, and queue it again with a note"),
     "requeue": Verb("failed or held tasks back to pending"),
     "verify": Verb("from git alone: every task commit in scope, and green when gated again"),
     "demo": Verb("play a small queue in a throw-away repository"),
