@@ -40,6 +40,7 @@ VERBS = {
     "run": Verb("run the queue, apart from the project's own pytest set-up", passes_on=True),
     "show": Verb("one task's attempts, evidence and diff"),
     "status": Verb("what lies in the queue, what came of it, what was spent"),
+    "review": Verb("the morning after: what needs you, what landed, what it cost, what to type"),
     "approve": Verb("write down that a person has reviewed what landed and failed"),
     "reject": Verb("revert what a task landed as, and queue it again with a note"),
     "requeue": Verb("failed or held tasks back to pending"),

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**_document(covered), "commits_of_others": others, "left": left.names}, indent=2))
         return 0
-    print(_text(covered, others))
+    print(told(covered, others))
     if left.names:
         print(f"still to be reviewed: {one_line(', '.join(left.names), 200)} (`agenttasks review`)")
     return 0
@@ -66,14 +66,15 @@ def _document(covered: Coverage) -> dict[str, object]:
     }
 
 
-def _text(covered: Coverage, others: list[str]) -> str:
+def told(covered: Coverage, others: list[str]) -> str:
     if covered.nothing and not others:
         return "nothing to approve: all that has landed or failed was approved before"
     up_to = f", up to {covered.up_to[:10]}" if covered.up_to else ""
     lines = [f"approved by {printable(covered.by)}{up_to}"]
-    lines += [one_line(f"  landed  {landed.task}  {landed.commit[:10]}", 120) for landed in covered.landed]
+    lines += [f"  landed  {one_line(landed.task)}  {landed.commit[:10]}" for landed in covered.landed]
     lines += [
-        one_line(f"  failed  {name} (it stays failed; `agenttasks requeue`)", 120) for name in covered.failed
+        f"  failed  {one_line(name)} (it stays failed; `agenttasks requeue` runs it again)"
+        for name in covered.failed
     ]
     if others:
         lines.append(f"  and {len(others)} task commits of another clone's runs")
