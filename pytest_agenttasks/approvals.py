@@ -115,6 +115,11 @@ class Awaiting:
     elsewhere: tuple[Landed, ...]
     failed: tuple[str, ...]
 
+    @property
+    def names(self) -> list[str]:
+        """The tasks of this branch."""
+        return [*(landed.task for landed in self.landed), *self.failed]
+
 
 def awaiting(repository: Repository, queue: Queue, history: History, reviews: Sequence[Review]) -> Awaiting:
     """What is to be looked at now."""

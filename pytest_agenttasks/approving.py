@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import socket
 from collections.abc import Sequence
 
 from filelock import FileLock
@@ -14,6 +16,13 @@ from .state_file import put
 from .trees.changes import Change
 from .trees.composition import addition, write_blob
 from .trees.objects import blob, entries
+from .trees.repository import Repository
+
+
+def who(repository: Repository) -> str:
+    """The person at the keyboard, as git knows them."""
+    known = repository.identity
+    return f"{known.name} <{known.email}>" if known else f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def record(run: Run, review: Review, subject: str) -> None:
@@ -23,7 +32,7 @@ def record(run: Run, review: Review, subject: str) -> None:
             run, "agenttasks: review", lambda tree: Draft(record_changes(run, tree, [review]), subject)
         )
     else:
-        record_privately(run, [review])
+        record_privately(run.repository, [review])
 
 
 def record_changes(run: Run, tree: str, reviews: Sequence[Review]) -> list[Change]:
@@ -37,9 +46,9 @@ def record_changes(run: Run, tree: str, reviews: Sequence[Review]) -> list[Chang
     return [Change(path, found.mode, found.mode, found.object_id, new)]
 
 
-def record_privately(run: Run, reviews: Sequence[Review]) -> None:
+def record_privately(repository: Repository, reviews: Sequence[Review]) -> None:
     """The same where the queue is not git's."""
-    file = run.repository.home / FILE
+    file = repository.home / FILE
     with FileLock(file.with_suffix(".lock")):
         old = file.read_bytes() if file.exists() else b""
         put(file, _appended(old, reviews, str(file)))

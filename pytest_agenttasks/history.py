@@ -19,6 +19,7 @@ from .journal_records import (
     Passed,
     ProgramStarted,
     Recovered,
+    Rejected,
     Released,
     RunStarted,
     ServicesEnded,
@@ -37,6 +38,8 @@ class History:
     landed: dict[str, Landed] = field(default_factory=dict)
     failed: dict[str, Failed] = field(default_factory=dict)
     """The tasks that were given up and have not been queued again."""
+    rejected: dict[str, Rejected] = field(default_factory=dict)
+    """The last rejection of each task that has not landed since."""
     passed: dict[str, Passed] = field(default_factory=dict)
     starts: dict[str, AttemptStarted] = field(default_factory=dict)
     guarded: dict[str, CanaryAsked] = field(default_factory=dict)
@@ -76,6 +79,7 @@ class History:
             case Landed(task=task):
                 self.passed.pop(task, None)
                 self.landed[task] = record
+                self.rejected.pop(task, None)
                 self._begin_anew(task)
             case AttemptEnded(task=task):
                 self._close(task, record.attempt)
@@ -95,6 +99,10 @@ class History:
             case Released(task=task):
                 self._begin_anew(task)
                 self.landed.pop(task, None)
+            case Rejected(task=task):
+                self._begin_anew(task)
+                self.landed.pop(task, None)
+                self.rejected[task] = record
             case AttemptStored():
                 self.sessions += 1
             case Recovered(of=owner):
