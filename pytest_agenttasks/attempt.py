@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from . import acceptance, canary, gates, pause, retry, review_gate, services, together
+from . import acceptance, canary, gates, pause, retry, review_gate, room, services, spending, together
 from .agents.contract import Progress
 from .attempt_record import Attempt, failed_together, logs_of, record
 from .base import Base, base_of
@@ -46,6 +46,7 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
     begun = time.monotonic()
     with ExitStack() as held:
         try:
+            this.waited = room.wait(run, task.name)
             held.enter_context(claimed(run, task))
             begun = time.monotonic()
             run.journal.refresh()
@@ -88,7 +89,7 @@ def _record(run: Run, this: Attempt, outcome: Outcome) -> None:
 def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: float | None) -> Outcome:
     task = this.task
     failures = [*failures, *failed_together(run, task)]
-    this.seconds -= pause.wait(run, task.name)
+    this.add_wait(pause.wait(run, task.name) + spending.wait(run, task))
     base = base_of(run)
     start = _start(run, this, failures, base)  # from the attempt before, which the next record hides
     run.journal.write(
@@ -235,7 +236,6 @@ def _review(
     try:
         review_gate.check(run, this, asked, submission)
     except Ended as ended:
-        pause.announce(run, this.task.name, ended.outcome)
         if ended.outcome.kind is Kind.GATE:
             run.journal.write(Abandoned(task=this.task.name, attempt=this.number))
         raise

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
+
+from msgspec.structs import asdict
 
 from . import gates, review_session
 from .agents.registry import preflight as agent_preflight
@@ -16,15 +17,13 @@ from .outcome import SetupError
 from .processes import cgroup_tree, sandbox
 from .queue import ensure_folders
 from .recovery import recover_all
+from .room import refuse_full_disk
 from .run import Run, agent_environment, agent_files, named
 from .trees import recipe_checks
 from .trees.checkout import environment
 from .trees.git import GitError
 from .trees.repository_checks import refuse_dirty, refuse_unusable
 from .trees.workspace import place, state_folder
-
-LOW_DISK = 200 * 1024 * 1024
-"""Bytes that must be free where workspaces and attempts are kept."""
 
 
 @named("the run cannot start")
@@ -35,7 +34,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
     recover_all(run, say)
     refuse_unusable(run.repository)
     refuse_dirty(run.repository, run.queue.relative if run.queue.tracked else None)
-    _refuse_full_disk(run)
+    state_folder(run.repository).mkdir(parents=True, exist_ok=True)
+    refuse_full_disk(run.repository)
     if not gates.shell(run.settings.gates):
         raise SetupError(
             f"{run.settings_file}: no gate with `run`: nothing is verified; `agenttasks init` writes the gates it finds, or add "
@@ -63,7 +63,15 @@ def check(run: Run, say: Callable[[str], None]) -> None:
         "sandbox", active="bwrap" if confined.active else "none", version=confined.version or None,
         reason=confined.reason or None,
     )  # fmt: skip
-    run.journal.write(RunStarted(pid=os.getpid(), queue=run.queue.relative, branch=run.branch))
+    run.journal.write(
+        RunStarted(
+            pid=os.getpid(),
+            queue=run.queue.relative,
+            branch=run.branch,
+            began=run.began,
+            budget={key: each for key, each in asdict(run.settings.budget).items() if each is not None},
+        )
+    )
     red = gates.green_base(run, run.settings.gates, tree, tip)
     if red is not None:
         raise SetupError(gates.explain_red_base(run, red))
@@ -81,14 +89,6 @@ def _check_agent(run: Run, say: Callable[[str], None]) -> None:
             raise SetupError(unknown(settings.name, run.agent_named_by))
     elif described:
         say(f"agent {settings.name}: {described}")
-
-
-def _refuse_full_disk(run: Run) -> None:
-    for folder in (run.repository.common_dir, state_folder(run.repository)):
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-        if free < LOW_DISK:
-            raise SetupError(f"{folder}: only {free // 1024 // 1024} MB free; make room before a run")
 
 
 def landed_commit(run: Run, name: str) -> str | None:

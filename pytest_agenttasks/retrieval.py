@@ -3,7 +3,7 @@ workspace."""
 
 from __future__ import annotations
 
-from .attempt_record import Attempt, record
+from .attempt_record import Attempt, Bill, record
 from .outcome import Kind, Outcome
 from .owner import slot_of
 from .run import Run
@@ -14,8 +14,9 @@ from .trees.git import GitError
 from .trees.workspace import place
 
 
-def store_interrupted(run: Run, dead: str) -> str | None:
-    """Store what the last session of the process `dead` left; a line for the user, None when there is nothing to store."""
+def store_interrupted(run: Run, dead: str, bill: Bill | None) -> str | None:
+    """Store what the last session of the process `dead` left, and what it has cost; a line for the user, None when there is
+    nothing to store."""
     started = run.journal.history.interrupted.get(dead)
     if started is None or kept(run.shadow, f"refs/attempts/{started.task}/{started.attempt}") is not None:
         return None
@@ -30,7 +31,7 @@ def store_interrupted(run: Run, dead: str) -> str | None:
         )
     file = run.queue.pending / f"{started.task}.md"
     task = read(file) if file.exists() else Task(started.task, file, "", started.task, 0)
-    this = Attempt(task, started.attempt)
+    this = Attempt(task, started.attempt, bills=[bill] if bill is not None else [])
     store(run, this, where, tree)
     summary = "the runner was killed while the agent worked; what it had done is kept"
     record(run, this, Outcome(Kind.INTERRUPTED, summary))

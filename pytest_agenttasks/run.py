@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -74,7 +75,8 @@ class NoExtensions:
 class Run:
     """Everything that outlives one attempt. `titles` remembers the pending tasks' titles (name → title).
 
-    `typed` are the settings' keys that the command line gave.
+    `typed` are the settings' keys that the command line gave. `began`: when the whole run did, of whose workers this may be
+    one; `until`: nothing is begun after that (both epoch seconds). `workers`: how many agents the run has at a time.
     """
 
     repository: Repository
@@ -94,6 +96,9 @@ class Run:
     slot: Slot
     turn: FileLock
     typed: frozenset[str] = frozenset()
+    began: float = 0.0
+    until: float | None = None
+    workers: int = 1
     titles: dict[str, str] = field(default_factory=dict)
     progress: Callable[[str, Progress], None] = lambda task, progress: None
 
@@ -150,6 +155,9 @@ def open_run(
     progress: Callable[[str, Progress], None] = lambda task, progress: None,
     typed: frozenset[str] = frozenset(),
     branch: str | None = None,
+    began: float | None = None,
+    until: float | None = None,
+    workers: int = 1,
 ) -> Run:
     """Open a run on a repository that `repository.refuse_unusable` has passed. Raises SetupError.
 
@@ -208,6 +216,9 @@ def open_run(
         slot=slot,
         turn=FileLock(repository.home / "turn.lock", thread_local=False),
         typed=typed,
+        began=time.time() if began is None else began,
+        until=until,
+        workers=workers,
         progress=progress,
     )
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from . import guard
+from . import guard, spending
 from .agents.contract import STARTING, AgentResult, AgentWorkspace, Execute, Prompt
 from .agents.ending import held_to_limits
 from .agents.registry import unknown
@@ -83,31 +83,32 @@ def hold_session(
         rules_file, workspace=where.path, tmp=where.tmp, scope=this.task.scope, allow_tests=front.allow_tests,
         rules=base.rules,
     )  # fmt: skip
-    workspace = AgentWorkspace(
-        path=where.path,
-        environment=variables,
-        agent=settings,
-        logs=logs_of(run, this.task),
-        stem=this.stem,
-        attempt=this.number,
-        timeout=limit,
-        stall_timeout=settings.stall_timeout,
-        max_turns=front.max_turns or settings.max_turns,
-        model=front.model or settings.model,
-        budget_usd=front.budget_usd or settings.budget_usd,
-        execute=executor(run, where, variables, limit, settings, finished.append),
-        progress=lambda progress: run.progress(this.task.name, progress),
-        guard=rules_file,
-    )
-    run.progress(this.task.name, STARTING)
-    this.begun = True
-    try:
-        result = run.extensions.run_agent(this.task, workspace, prompt)
-    except StartError as error:
-        raise SetupError(f"agent `{settings.name}` cannot be started: {error}") from error
-    if result is None:
-        raise SetupError(unknown(settings.name, run.agent_named_by))
-    result = held_to_limits(result, finished)
+    with spending.session(run, this, this.stem, front.budget_usd or settings.budget_usd) as held:
+        workspace = AgentWorkspace(
+            path=where.path,
+            environment=variables,
+            agent=settings,
+            logs=logs_of(run, this.task),
+            stem=this.stem,
+            attempt=this.number,
+            timeout=limit,
+            stall_timeout=settings.stall_timeout,
+            max_turns=front.max_turns or settings.max_turns,
+            model=front.model or settings.model,
+            budget_usd=held.cap.usd,
+            execute=executor(run, where, variables, limit, settings, finished.append),
+            progress=lambda progress: run.progress(this.task.name, progress),
+            guard=rules_file,
+        )
+        run.progress(this.task.name, STARTING)
+        this.begun = True
+        try:
+            result = held.result = run.extensions.run_agent(this.task, workspace, prompt)
+        except StartError as error:
+            raise SetupError(f"agent `{settings.name}` cannot be started: {error}") from error
+        if result is None:
+            raise SetupError(unknown(settings.name, run.agent_named_by))
+    result = spending.judged(held, held_to_limits(result, finished))
     this.denials = max(result.denied, len(result.denials), guard.refused(rules_file, where.tmp))
     this.notes.extend(result.notes)
     return result

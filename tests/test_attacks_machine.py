@@ -35,7 +35,7 @@ def _refused() -> str:
 pytestmark = pytest.mark.skipif(bool(_refused()), reason=f"no mount namespace: {_refused()}")
 
 
-DISK = "from pytest_agenttasks import preflight\n\npreflight.LOW_DISK = 0\n"
+DISK = "from pytest_agenttasks import room\n\nroom.LOW_DISK = 0\n"
 """A conftest.py: a disk as small as these would not be begun with."""
 
 CONFINED = """\

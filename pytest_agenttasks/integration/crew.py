@@ -27,6 +27,8 @@ class Member:
     since: float = 0.0
     step: str = ""
     cost_usd: float | None = None
+    used: Used = field(default_factory=Used)
+    """What it has told that it used up."""
     pause: tuple[str, float] | None = None
     """Why it waits before the next attempt, and until when."""
 
@@ -69,6 +71,7 @@ class Crew:
         elif kind == wire.IDLE:
             member.doing, member.pause, member.cost_usd = None, None, None
         elif kind == wire.USED:
+            member.used += Used(*values)
             self.account.add(Used(*values))
         elif kind == wire.NOTE and values[0] not in self.notes:
             self.notes.append(values[0])

@@ -17,15 +17,16 @@ from xdist.dsession import Interrupted  # type: ignore[import-untyped]
 from ..outcome import Kind, SetupError
 from ..report.printable import printable
 from ..report.summary import Row
+from ..spending import occupied
 from ..trees.repository_checks import working_branch
 from . import wire
 from .announcer import Announcer
 from .board import Board
 from .collection import Explanation
-from .crash import end_worker
+from .crash import end_worker, untold
 from .crew import Crew, Member
 from .hand_over import to_plain
-from .limits import OwnAccount, Reason, Used
+from .limits import OwnAccount, Reason
 from .opening import obey_signals, start, usage_error, warnings_are_no_errors
 from .schedule import Schedule
 from .scheduler import TaskScheduler
@@ -109,6 +110,9 @@ class Distribution:
                 start(session, self.terminal, self.announcer, self._stack)
             except SetupError as error:
                 raise usage_error(error) from error
+            run = session.run
+            assert run is not None
+            self.account.occupied = lambda handed_out: occupied(run, handed_out)
             self.board.open()
         return Schedule(session.chosen)
 
@@ -157,7 +161,7 @@ class Distribution:
             end_worker(run, member, self.terminal.say)
         except SetupError as error:
             self.scheduler.stop(str(error))
-        self.account.add(Used(sessions=1))  # perhaps; what it cost nobody knows
+        self.account.add(untold(run, member))
         self._crashes[name] = self._crashes.get(name, 0) + 1
         again = self._crashes[name] <= MOST_CRASHES and self.scheduler.stopped is None
         kind = Kind.INTERRUPTED if again or self.scheduler.stopped is not None else Kind.INTERNAL

@@ -15,12 +15,14 @@ from _pytest.junitxml import xml_key
 from .. import canary
 from ..agents.registry import built_in_agents
 from ..checkpoint import Checkpoint
+from ..keep_awake import kept_awake
 from ..outcome import SetupError
 from ..preflight import check
 from ..queue import ensure_folders
 from ..report.printable import printable
 from ..run import Run, open_run
 from ..runs import run_lock
+from . import limits
 from .announcer import Announcer
 from .extensions import BUILT_IN, HookExtensions
 from .screen import Screen
@@ -50,7 +52,8 @@ def open_for(
     run = open_run(
         session.repository, plan.queue, plan.settings, plan.settings_file, extensions,
         listeners=[listener], progress=screen.progress, typed=plan.typed,
-        branch=branch,
+        branch=branch, began=plan.began.timestamp(), until=limits.end(plan.settings, plan.began),
+        workers=int(getattr(config, "workerinput", {}).get("workercount", 1)),
     )  # fmt: skip
     stack.callback(run.close)
     run.supervisor.tick = screen.tick
@@ -71,11 +74,13 @@ def start(session: QueueSession, terminal: Terminal, announcer: Announcer, stack
 
 def _start(session: QueueSession, terminal: Terminal, announcer: Announcer, stack: ExitStack) -> Run:
     stack.enter_context(run_lock(session.repository, session.queue))
+    awake = stack.enter_context(kept_awake(session.settings.keep_awake, session.notes.append))
     run = open_for(session, terminal, stack, announcer.hear)
     stack.callback(ensure_folders, session.queue)
     terminal.begin("checks before the first task")
     check(run, terminal.say)
     _ask_canary(run, session, terminal)
+    awake()
     terminal.clear()
     session.run = run
     announcer.account.checkpoint = Checkpoint(run)

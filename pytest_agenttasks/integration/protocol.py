@@ -11,7 +11,7 @@ import pytest
 import pytest_timeout  # type: ignore[import-untyped]
 from _pytest.runner import runtestprotocol
 
-from ..outcome import SetupError
+from ..outcome import Kind, SetupError
 from ..report.printable import printable
 from ..retry import Again, Stop
 from .collection import TaskFailed, TaskItem
@@ -91,7 +91,7 @@ class ItemProtocol:
         end = began + decision.delay
         run = session.run
         assert run is not None
-        if decision.delay > 0:
+        if decision.delay > 0 and session.progress[item.task.name].outcomes[-1].kind is not Kind.DISK:
             run.events.write("waiting", task=item.task.name, seconds=round(decision.delay), why=decision.why)
         self.screen.wait()
         while (left := end - time.monotonic()) > 0:

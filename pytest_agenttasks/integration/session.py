@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from .. import attempt as attempt_module
+from .. import pause
 from ..attempt_record import Attempt, earlier_failures
 from ..bookkeeping import commit_queue, give_up
 from ..outcome import Kind, Outcome, SetupError
@@ -120,6 +121,7 @@ class QueueSession:
         this = attempt_module.attempt(run, task, progress.charged, self._timeout())
         assert this.outcome is not None
         progress.attempts.append(this)
+        progress.waited += this.waited
         self.account.add(_used(this))
         return this.outcome
 
@@ -170,10 +172,17 @@ class QueueSession:
             max_attempts=item.task.front.max_attempts or self.settings.max_attempts,
             free=progress.free,
             waited=progress.waited,
+            lived=pause.lived(run),
         )
         if not outcome.kind.charged:
             progress.free += 1
-        return decide(outcome, standing, retry_delay=self.settings.retry_delay, wait=self.settings.wait)
+        return decide(
+            outcome,
+            standing,
+            retry_delay=self.settings.retry_delay,
+            wait=self.settings.wait,
+            until=run.until,
+        )
 
     def finish(self, item: TaskItem, decision: Decision) -> None:
         """Record a task's last outcome, and move its file when it is given up. Raises SetupError when it cannot be."""
@@ -201,7 +210,7 @@ class QueueSession:
 
 def _used(this: Attempt) -> Used:
     return Used(
-        sessions=(this.agent is not None) + len(this.reviews),
+        sessions=len(this.bills),
         landed=int(this.outcome is not None and this.outcome.landed),
         spent=this.cost_usd or 0.0,
     )
