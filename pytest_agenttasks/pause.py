@@ -30,6 +30,8 @@ from .state_file import load, save
 from .trees.repository import Repository
 from .turn import shown
 
+SAME = 60.0
+"""Seconds by which a pause that goes on may grow, and still be the one that has been told of."""
 KINDS = (Kind.USAGE_LIMIT, Kind.OVERLOADED, Kind.NETWORK, Kind.AUTH)
 
 
@@ -67,6 +69,11 @@ def announce(run: Run, task: str, outcome: Outcome, agent: AgentSettings | None 
     if outcome.kind not in KINDS:
         return
     file = _file(run, agent)
+    with FileLock(file.with_suffix(".announcing.lock"), thread_local=False):
+        _announce(run, task, outcome, file)
+
+
+def _announce(run: Run, task: str, outcome: Outcome, file: Path) -> None:
     now = time.time()
     known = load(file, Pause)
     count = 0 if known is None else known.count + (known.until <= now)
@@ -82,7 +89,14 @@ def announce(run: Run, task: str, outcome: Outcome, agent: AgentSettings | None 
         kind=outcome.kind, why=outcome.summary, task=task, until=until, count=count, top=str(run.repository.top), at=now
     )  # fmt: skip
     save(file, pause)
-    run.events.write("pause", task=task, kind=outcome.kind.value, until=round(until), why=outcome.summary)
+    same = known is not None and known.until > now and until - known.until < SAME
+    run.events.write(
+        "pause-met" if same else "pause",
+        task=task,
+        kind=outcome.kind.value,
+        until=round(until),
+        why=outcome.summary,
+    )
 
 
 def lived(run: Run) -> bool:
@@ -128,6 +142,7 @@ def session_begins(run: Run, task: str, agent: AgentSettings | None = None) -> I
         if lock.is_locked:
             if load(file, Pause) == known:  # else another session has met a new one
                 file.unlink(missing_ok=True)
+                run.events.write("resumed", task=task, kind=known.kind.value, why=known.why)
             lock.release()
 
     def progress(name: str, now: Progress) -> None:

@@ -8,13 +8,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .. import canary, pause, room
+from .. import approvals, canary, checkpoint, pause, room
 from ..history import History
 from ..journal import Journal
-from ..outcome import Kind
+from ..outcome import Kind, SetupError
 from ..queue import Queue, names
 from ..report.printable import one_line, printable
 from ..runs import going_on
+from ..settings.loading import load
+from ..settings.records import FILE_NAME
 from ..trees.repository import Repository, is_ancestor
 from . import spent
 from .place import open_place
@@ -69,6 +71,7 @@ def gather(repository: Repository, queue: Queue, history: History) -> dict[str, 
             name for name in landed if (asked := history.guarded.get(name)) and asked.guarded == "no"
         ],
         "canary": _canary(repository),
+        "review": _review(repository, queue, history),
         "pause": _pause(repository) or spent.used_up_today(history),
         "run": None if (run := spent.last_run(history)) is None else spent.as_data(run),
         "today": spent.as_data(spent.today(history)),
@@ -94,6 +97,19 @@ def _pause(repository: Repository) -> dict[str, Any] | None:
     return {"kind": known.kind.value, "why": known.why, "task": known.task, "until": known.until}
 
 
+def _review(repository: Repository, queue: Queue, history: History) -> dict[str, Any]:
+    """What nobody has approved yet, the commit of the last approval, and why the next run would stop at once."""
+    try:
+        reviews = approvals.read(repository, queue)
+        found = approvals.awaiting(repository, queue, history, reviews)
+        since = checkpoint.oldest(history, found)
+        due = checkpoint.due(load(repository.top / FILE_NAME).review, found, since, time.time())
+    except SetupError as error:
+        return {"landed": None, "failed": None, "up_to": None, "due": str(error)}
+    up_to = approvals.approved_up_to(reviews)
+    return {"landed": len(found.landed), "failed": len(found.failed), "up_to": up_to, "due": due}
+
+
 def _canary(repository: Repository) -> dict[str, str] | None:
     """Whether a gate noticed when everything was broken, as the last run found it."""
     answer = canary.last(repository)
@@ -116,6 +132,12 @@ def _text(found: dict[str, Any]) -> str:
     if found["run"] is not None:
         which = "the last run" if running is None else "this run"
         lines.append(f"  {which}: {spent.as_text(found['run'])}; today: {spent.as_text(found['today'])}")
+    review = found["review"]
+    if review["due"] is not None:
+        lines.append(f"  {one_line(review['due'], 300)}")
+    elif review["landed"] or review["failed"]:
+        counts = f"{review['landed']} landed, {review['failed']} failed"
+        lines.append(f"  not approved yet: {counts}; `agenttasks review` shows them")
     for name in found["verified_not_landed"]:
         lines.append(f"  {printable(name)}: verified, not landed yet; the next run goes on with it")
     if found["canary"] is not None:
