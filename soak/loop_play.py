@@ -49,11 +49,15 @@ class LoopPlay:
                 ["sh", str(LOOP), self.command],
                 cwd=self.played.checkout, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
-        while process.poll() is None:
-            self._look(process)
-            if time.monotonic() > deadline:
-                process.kill()
-            time.sleep(LOOK)
+        try:
+            while process.poll() is None:
+                self._look(process)
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(LOOK)
+        finally:
+            process.kill()
+            process.wait()
 
     def _look(self, process: subprocess.Popen[bytes]) -> None:
         begun = self.played.ledger.begun()

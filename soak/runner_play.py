@@ -79,16 +79,16 @@ class RunnerPlay:
                 cwd=self.played.checkout, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
         memory.watch(process.pid)
-        while process.poll() is None:
-            self._look(process.pid)
-            if time.monotonic() > deadline:
-                process.send_signal(signal.SIGINT)
-                try:
+        try:
+            while process.poll() is None:
+                self._look(process.pid)
+                if time.monotonic() > deadline:
+                    process.send_signal(signal.SIGINT)
                     process.wait(timeout=60)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-            time.sleep(LOOK)
-        memory.watch(None)
+                time.sleep(LOOK)
+        finally:
+            memory.watch(None)
+            process.kill()
         status = process.wait()
         if status == 4:
             self.played.trouble.append(f"a start was refused: {self._last_words(began)}")
