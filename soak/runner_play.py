@@ -83,8 +83,10 @@ class RunnerPlay:
             while process.poll() is None:
                 self._look(process.pid)
                 if time.monotonic() > deadline:
-                    process.send_signal(signal.SIGINT)
-                    process.wait(timeout=60)
+                    process.terminate()  # not SIGINT: whoever is started in the background has that ignored
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(timeout=60)
+                    break
                 time.sleep(LOOK)
         finally:
             memory.watch(None)
