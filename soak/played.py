@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,11 +43,21 @@ class Played:
 
 def finished(played: Played) -> bool:
     """Whether all that is pending waits for something that has failed, or for another that does."""
-    folder = played.checkout / "tasks"
-    done = {file.stem for file in (folder / "done").glob("*.md")}
-    pending = {task.name: task for task in played.tasks if (folder / "pending" / f"{task.name}.md").exists()}
-    never = {task.name for task in played.tasks} - done - set(pending)
-    for task in played.tasks:  # a dependency has a smaller number
-        if task.name in pending and task.depends_on in never:
+    pending, done = in_folder(played, "pending"), in_folder(played, "done")
+    given_up = {task.name for task in played.tasks} - done - pending
+    return pending <= waits_for_ever(played.tasks, pending, given_up)
+
+
+def in_folder(played: Played, folder: str) -> set[str]:
+    """The tasks whose files lie there."""
+    names = {task.name for task in played.tasks}
+    return names & {file.stem for file in (played.checkout / "tasks" / folder).glob("*.md")}
+
+
+def waits_for_ever(tasks: Sequence[Task], pending: Set[str], failed: Set[str]) -> set[str]:
+    """The pending tasks that depend on a failed one, or on another such; a dependency has a smaller number."""
+    never: set[str] = set()
+    for task in tasks:
+        if task.name in pending and task.depends_on in failed | never:
             never.add(task.name)
-    return set(pending) <= never
+    return never

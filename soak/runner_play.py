@@ -153,5 +153,6 @@ class RunnerPlay:
         return []
 
     def _last_words(self, since: int = 0) -> str:
-        words = self.output.read_bytes()[since:].decode(errors="replace").splitlines()
-        return " / ".join(line for line in words[-12:] if line.strip() and "Warning" not in line)
+        lines = self.output.read_bytes()[since:].decode(errors="replace").splitlines()
+        errors = [line for line in lines if line.startswith("ERROR")]
+        return (errors or [line for line in lines if line.strip()] or ["nothing"])[-1][:300]

@@ -23,6 +23,7 @@ def figures(played: Played, findings: Findings) -> list[tuple[str, str]]:
         ("tasks failed", count(len(findings.failed))),
         ("… why", ", ".join(f"{cause} {number}" for cause, number in causes.most_common()) or "-"),
         ("… with an agent at fault in fewer than two sessions", count(len(findings.charged_to_nobody))),
+        ("… by outages alone", count(len(findings.failed_by_outages))),
         ("tasks blocked by those", count(len(findings.blocked))),
         ("commits red on gating again", count(len(findings.red))),
         ("changes out of scope", count(len(findings.out_of_scope))),

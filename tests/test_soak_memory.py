@@ -25,7 +25,7 @@ def test_no_samples_are_no_growth() -> None:
 
 def test_a_process_is_found_by_what_it_has_inherited(tmp_path: Path) -> None:
     assert marked("SOAK_TEST", tmp_path) == []
-    assert [process.pid for process in below(os.getpid())][0] == os.getpid()
+    assert next(process.pid for process in below(os.getpid())) == os.getpid()
 
 
 def test_a_blob_has_the_id_that_git_gives_it(repository: UserRepository) -> None:

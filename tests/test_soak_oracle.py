@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,22 +21,38 @@ SEED = 148
 COUNT = 8
 
 
+_TEMPLATE: list[Path] = []
+
+
 @pytest.fixture
-def played(tmp_path: Path) -> Played:
+def played(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Played:
     """A play in which every task has landed as it should, apart from the one that is to be refused."""
-    (tmp_path / "ledger").mkdir()
-    checkout = tmp_path / "checkout"
-    first = make(checkout, project.files(SEED, COUNT))
-    made = Played("a test", checkout, first, tasks(SEED, COUNT), Ledger(tmp_path / "ledger"), User(checkout))
+    if not _TEMPLATE:
+        folder = tmp_path_factory.mktemp("played")
+        _play(folder)
+        _TEMPLATE.append(folder)
+    shutil.copytree(_TEMPLATE[0], tmp_path, dirs_exist_ok=True)
+    return _played(tmp_path)
+
+
+def _played(folder: Path) -> Played:
+    checkout = folder / "checkout"
+    first = git(checkout, "rev-list", "--max-parents=0", "HEAD").strip()
+    return Played("a test", checkout, first, tasks(SEED, COUNT), Ledger(folder / "ledger"), User(checkout))
+
+
+def _play(folder: Path) -> None:
+    (folder / "ledger").mkdir()
+    make(folder / "checkout", project.files(SEED, COUNT))
+    made = _played(folder)
     for task in made.tasks:
         if task.kind == "refused":
             give_up(made, task)
-            log = checkout / "tasks/logs/orchestration.log"
-            log.parent.mkdir(exist_ok=True)
+            log = made.checkout / "tasks/logs/orchestration.log"
+            log.parent.mkdir()
             log.write_text(f"now task-refused {task.name} problems=some\n")
         else:
             land(made, task)
-    return made
 
 
 def land(played: Played, task: Task, text: str | None = None, **besides: str) -> None:
@@ -160,6 +177,13 @@ def without_a_cause(played: Played) -> None:
     give_up(played, last_new(played))
 
 
+def failed_by_a_storm(played: Played) -> None:
+    without_a_cause(played)
+    session = played.ledger.begin(last_new(played).name)
+    played.ledger.did(session, Disturbance.OVERLOAD)
+    played.ledger.begin(last_new(played).name)
+
+
 @pytest.mark.parametrize(
     ("harm", "promise"),
     [
@@ -178,6 +202,7 @@ def without_a_cause(played: Played) -> None:
         (outlived, "processes that outlived their session"),
         (alive, "processes alive at the end"),
         (without_a_cause, "failed without a cause"),
+        (failed_by_a_storm, "failed by outages"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
@@ -209,6 +234,12 @@ def test_users_commits_are_his_own(played: Played) -> None:
     assert judge(played).broken == {}
     assert played.user.mend()
     assert not played.user.mend()
+
+
+def test_two_sessions_that_were_held_are_no_outage(played: Played) -> None:
+    failed_by_a_storm(played)
+    played.ledger.begin(last_new(played).name)
+    assert judge(played).failed_by_outages == []
 
 
 def test_what_waits_for_a_failure_is_blocked(played: Played) -> None:
