@@ -134,7 +134,7 @@ def give_up(run: Run, task: Task) -> str | None:
             return Draft(changes, f"chore(tasks): move {task.name} to failed") if moves else None
 
         try:
-            if _keep_books(run, f"agenttasks: {task.name} failed", draft) is None:
+            if keep_books(run, f"agenttasks: {task.name} failed", draft) is None:
                 return f"{task.name}: its file was taken away meanwhile"
         except (InTheWay, BranchMoved) as error:
             return f"{task.name} stays pending: {error}"
@@ -189,7 +189,7 @@ def commit_queue(run: Run) -> str | None:
         return Draft(changes, f"chore(tasks): update {what}", paths) if changes else None
 
     try:
-        return _keep_books(run, "agenttasks: queue", draft)
+        return keep_books(run, "agenttasks: queue", draft)
     except InTheWay as error:
         raise SetupError(f"{run.queue.pending}: the queue's files cannot be committed: {error}") from error
     except BranchMoved as error:
@@ -204,7 +204,7 @@ class Draft(NamedTuple):
     on_disk: Sequence[bytes] = ()
 
 
-def _keep_books(run: Run, why: str, draft: Callable[[str], Draft | None]) -> str | None:
+def keep_books(run: Run, why: str, draft: Callable[[str], Draft | None]) -> str | None:
     """Commit what `draft` makes of the tip's tree, anew where the branch has moved; None where that is nothing.
 
     Raises InTheWay, and BranchMoved when the branch keeps moving.

@@ -141,6 +141,15 @@ class Released(Record, frozen=True, tag="released"):
     task: str
 
 
+class Rejected(Record, frozen=True, tag="rejected"):
+    """A person has taken the landed `commit` back, and has put the task back with a reason: as Released, and the next
+    session is shown both."""
+
+    task: str
+    commit: str
+    why: str
+
+
 class Recovered(Record, frozen=True, tag="recovered"):
     """What the dead process `of` had left is ended, stored and written down: nothing more is to be done for it."""
 
@@ -164,5 +173,6 @@ AnyRecord = (
     | ServicesEnded
     | Failed
     | Released
+    | Rejected
     | Recovered
 )

@@ -18,6 +18,7 @@ from .outcome import Outcome, SetupError
 from .processes.search_paths import search_paths
 from .processes.supervisor import Finished, StartError
 from .prompt import build_prompt
+from .rejection import rejected
 from .run import Run, agent_environment, agent_files
 from .settings.records import AgentSettings, GateSettings
 from .tasks.task import Task
@@ -43,6 +44,7 @@ def write_prompt(run: Run, this: Attempt, failures: Sequence[Outcome], base: Bas
     task = this.task
     file = logs_of(run, task) / f"{this.stem}.prompt.md"
     told = failures or failure_before_requeue(run, task)
+    taken_back = rejected(run, task.name)
 
     def text(additions: Sequence[str]) -> str:
         return build_prompt(
@@ -56,6 +58,7 @@ def write_prompt(run: Run, this: Attempt, failures: Sequence[Outcome], base: Bas
             failures=told,
             starts_from_attempt=start != base.tree,
             additions=additions,
+            rejected=taken_back,
         )
 
     additions = run.extensions.prompt(task, Prompt(text(()), file))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
@@ -45,9 +44,6 @@ class HookExtensions:
     def commit_message(self, task: Task, message: str) -> str | None:
         answer: str | None = self._config.hook.pytest_agenttasks_commit_message(task=task, message=message)
         return answer
-
-    def event(self, event: dict[str, Any]) -> None:
-        self._config.hook.pytest_agenttasks_event(event=event)
 
     def knows_agent(self, name: str) -> bool:
         """Whether some plugin or conftest.py brings an agent of its own."""

@@ -30,7 +30,8 @@ from .task_progress import Progress
 class QueueSession:
     """Opened when the option is given; `run` is there once the loop has started.
 
-    `chosen` are the tasks that were selected, `rows` what became of each, `notes` the lines below the table.
+    `chosen` are the tasks that were selected, `rows` what became of each, `notes` the lines below the table. `stopped`:
+    why nothing more was handed out.
     """
 
     def __init__(self, config: pytest.Config, repository: Repository, plan: Plan, account: Account) -> None:
@@ -45,6 +46,7 @@ class QueueSession:
         self.rows: dict[str, Row] = {}
         self.chosen: Sequence[Task] = ()
         self.notes: list[str] = []
+        self.stopped: str | None = None
 
     @property
     def all_landed(self) -> bool:
