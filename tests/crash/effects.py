@@ -148,7 +148,7 @@ class _Watch:
         writing = any(letter in mode for letter in "wax+") if mode else bool(flags & _WRITING)
         if not writing or flags & _TEMPORARY == _TEMPORARY or name.startswith(("/dev/", "/sys/", "/proc/")):
             return
-        if not os.path.isdir(os.path.dirname(os.path.abspath(name))):
+        if os.path.isdir(name) or not os.path.isdir(os.path.dirname(os.path.abspath(name))):
             return
         if mode:
             flags = {"w": os.O_TRUNC | os.O_CREAT, "x": os.O_CREAT | os.O_EXCL, "a": os.O_CREAT}[mode[0]]

@@ -52,8 +52,8 @@ def _complaints(world: World, before: Mapping[str, str], expected: Mapping[str, 
         *_history(world, expected),
         *_queue(world, expected),
         *_checkout(world, before),
-        *_kept(world),
-        *_repository(world),
+        *kept(world),
+        *repository_is_whole(world),
         *(f"a process is left: {process}" for process in alive(world.marker)),
     ]
 
@@ -126,9 +126,11 @@ def _checkout(world: World, before: Mapping[str, str]) -> Iterator[str]:
             yield f"the user's {path} was {str(before.get(path))[:80]} and is {str(after.get(path))[:80]}"
 
 
-def _kept(world: World) -> Iterator[str]:
+def kept(world: World) -> Iterator[str]:
     """What every session has written is in an attempt, and each attempt has its difference beside its logs."""
     shadow = f"--git-dir={world.own / 'shadow.git'}"
+    if not (world.own / "shadow.git").is_dir():
+        return
     listed = _git(world, shadow, "for-each-ref", "--format=%(refname) %(objectname)", "refs/attempts/")
     refs = dict(line.split() for line in listed.splitlines())
     for task, _, nonce in world.sessions:
@@ -142,7 +144,8 @@ def _kept(world: World) -> Iterator[str]:
     for ref in refs:
         task, number = ref.removeprefix("refs/attempts/").rsplit("/", 1)
         file = world.path / f"tasks/logs/{task}/attempt-{number}.diff"
-        if not file.exists() or not file.stat().st_size:
+        worked = any(session[:2] == (task, int(number)) for session in world.sessions)
+        if not file.exists() or (worked and not file.stat().st_size):
             yield f"attempt {number} of {task} has no diff"
     numbers = [(task, number) for task, number, _ in world.sessions]
     if len(set(numbers)) != len(numbers):
@@ -153,7 +156,7 @@ def _holds(folder: Path, nonce: str) -> bool:
     return subprocess.run(["grep", "-rqF", nonce, str(folder)], check=False).returncode == 0
 
 
-def _repository(world: World) -> Iterator[str]:
+def repository_is_whole(world: World) -> Iterator[str]:
     for name, folder in (
         ("the repository", ".git"),
         ("the private repository", ".git/agenttasks/shadow.git"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.crash.effects import How
 from tests.crash.oracle import USUAL, complaints, lines_of_recovery, users_files
-from tests.crash.world import Ran, World
+from tests.crash.world import World, copied, kill_left
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def recover(
     said: list[str] = []
     for death in deaths:
         died = die(world, death) or died
-        said += lines_of_recovery(Ran(0, (world.folder / "output").read_text(errors="backslashreplace")))
+        said += lines_of_recovery(world.last)
     ran = world.start()
     said += lines_of_recovery(ran)
     wrong = complaints(world, before, expected)
@@ -98,6 +100,62 @@ def recover(
         if third.status != 5 or lines_of_recovery(third):
             wrong.append(f"one more start: {third.status}, {third.output[-300:]}")
     return Recovered(deaths[-1], died, tuple(said), tuple(wrong), ran.output)
+
+
+class Undone(AssertionError):
+    """Something is wrong after a chain of deaths; says after which, and what."""
+
+
+def die_again_and_again(
+    template: World, folder: Path, deaths: Sequence[Death], first: Death | None = None
+) -> list[Death]:
+    """All these deaths, one start after another, and the judgement when no task is left; then anew with the rest.
+
+    Deaths in the order of the run cost one start each; `first` comes before them. Returns those that no start came to.
+    Raises Undone.
+    """
+    left = list(deaths)
+    missed: list[Death] = []
+    for number in range(len(deaths)):
+        if not left:
+            break
+        world = copied(template, folder / str(number))
+        before, died, said = users_files(world), [], []
+        if first is not None:
+            assert die(world, first), f"not reached: {first}"
+        while left:
+            death = left.pop(0)
+            if die(world, death):
+                died.append(death)
+            elif died:
+                left.insert(0, death)  # the run has come to its end: in another world
+                break
+            else:
+                missed.append(death)
+                break
+            said += lines_of_recovery(world.last)
+        ran = world.start()
+        wrong = complaints(world, before, USUAL)
+        if ran.status not in (0, 1, 5) or wrong:
+            kill_left(world.marker)
+            told = "\n".join(
+                [*map(str, died), "wrong:", *wrong, "said:", *said, f"status {ran.status}", ran.output]
+            )
+            raise Undone(told)
+        shutil.rmtree(world.folder, ignore_errors=True)
+    return missed
+
+
+def harshest(step: Step) -> Death:
+    """The one death at this step that leaves most behind."""
+    match step.name.split()[-2]:
+        case "write" | "open":
+            return Death(step, "within")
+        case "flush":
+            return Death(step, "power")
+        case "git":
+            return Death(step, "within", 60)
+    return Death(step)
 
 
 def steps_of(world: World) -> Sequence[Step]:

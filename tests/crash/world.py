@@ -44,11 +44,13 @@ GATE = "! grep -rq broken src other lib more 2>/dev/null"
 
 @dataclass(frozen=True)
 class Shape:
-    """What kind of project: its queue tracked or not, with a memory file or without; agents at a time (0: no xdist)."""
+    """What kind of project: its queue tracked or not, with a memory file or without; agents at a time (0: no xdist);
+    whether the user has committed the tasks, or the first start does."""
 
     tracked: bool = True
     memory: bool = True
     workers: int = 0
+    committed: bool = False
 
     @property
     def name(self) -> str:
@@ -72,6 +74,7 @@ class World:
     shape: Shape
     marker: str = field(default_factory=lambda: f"crash-{uuid.uuid4().hex}")
     starts: int = 0
+    last: Ran = field(default_factory=lambda: Ran(0, ""))
 
     @property
     def repository(self) -> UserRepository:
@@ -108,7 +111,7 @@ class World:
     @property
     def environment(self) -> dict[str, str]:
         return {
-            **{name: value for name, value in os.environ.items() if not name.startswith(effects.VARIABLE)},
+            **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")},
             **NO_OTHERS,
             "HOME": str(self.home),
             "PYTEST_DEBUG_TEMPROOT": str(self.home),
@@ -147,7 +150,8 @@ class World:
             timeout=timeout,
             first=effects.install,
         )
-        return Ran(status, output.read_text(errors="backslashreplace"))
+        self.last = Ran(status, output.read_text(errors="backslashreplace"))
+        return self.last
 
     def task(self, name: str, scope: tuple[str, ...] = ("more/",)) -> Path:
         return self.repository.write(f"tasks/pending/{name}.md", task_text(f"Task {name}", scope))
@@ -194,6 +198,8 @@ def make(folder: Path, shape: Shape) -> World:
     repository.commit("base")
     for name, scope in SCOPES.items():
         world.task(name, scope)
+    if shape.committed:
+        repository.commit("tasks by the user")
     repository.write("untracked.txt", "the user's, untracked\n")
     repository.write("build/ignored.txt", "the user's, ignored\n")
     repository.git("tag", "base")
