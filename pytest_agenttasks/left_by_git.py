@@ -55,7 +55,7 @@ def _orphans(own: Mapping[str, str], commands: Collection[str]) -> Iterator[psut
             continue
         with suppress(psutil.Error):
             words, variables = process.cmdline(), process.environ()
-            if commands and words[1:2] and words[1] not in commands:
+            if commands and not set(commands) & set(words):
                 continue
             if own.items() <= variables.items() and process.status() != psutil.STATUS_ZOMBIE:
                 yield process

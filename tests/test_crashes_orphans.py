@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
@@ -13,9 +11,8 @@ import pytest
 
 from tests.attacks.play import alive
 from tests.crash.oracle import USUAL, complaints, users_files
-from tests.crash.world import Shape, World, copied, kill_left, make
+from tests.crash.world import Shape, copied, kill_left, make, runner
 from tests.living import until
-from tests.queue_runs import NO_OTHERS, OWN_PLUGINS
 
 STAYS = """
 if [ ! -e '{go}' ]; then
@@ -29,14 +26,6 @@ fi
 
 
 WITHOUT = ("-p", "tests.crash.no_cgroups")
-
-
-def runner(world: World, *more: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "pytest", *OWN_PLUGINS, "--agent-tasks", "tasks/pending", "-p", "no:cacheprovider", *more],
-        cwd=world.path, env={**world.environment, **NO_OTHERS}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
 
 
 def own_processes(root: int) -> list[psutil.Process]:

@@ -62,7 +62,7 @@ _FLUSHED = re.compile(r"/project/\.git/(?!index(\.agenttasks-\d+)?$)")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _TEMPORARY = getattr(os, "O_TMPFILE", 0)
 
-How = Literal["before", "within", "power", "full"]
+How = Literal["before", "within", "power", "full", "parent"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ class Plan:
 
     `step` and `occurrence` (from 1) choose the moment; `how`: die `before` it, `within` it (half of a write, an opened and
     empty file, a git that is killed when a file of it gets longer than `limit` bytes), by a loss of `power` (nothing that was
-    not flushed survives, in git's folder), or find the disk `full` from there on. `process` is `main` or a worker's name.
+    not flushed survives, in git's folder), find the disk `full` from there on, or kill its `parent` and go on. `process` is
+    `main` or a worker's name.
     """
 
     log: str
@@ -249,6 +250,9 @@ class _Watch:
         return True
 
     def _die(self, within: Any) -> None:
+        if self.plan.how == "parent":
+            os.kill(os.getppid(), signal.SIGKILL)
+            return
         if self.plan.how == "within" and within is not None:
             within()
             if self.dying:

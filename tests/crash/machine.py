@@ -11,9 +11,8 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.attacks.play import alive
 from tests.crash.effects import How
-from tests.crash.oracle import kept, repository_is_whole
+from tests.crash.oracle import kept, left_alive, repository_is_whole
 from tests.crash.play import Death, Step, die
 from tests.crash.world import FAILS, Shape, World, kill_left, make
 
@@ -143,7 +142,7 @@ class Fate(RuleBasedStateMachine):
             assert self.world.repository.git("log", "--format=%H", f"--grep=Agent-Task: 1{number:02}-more")
         assert not list(repository_is_whole(self.world))
         assert not list(kept(self.world))
-        assert not alive(self.world.marker)
+        assert not left_alive(self.world)
 
     def teardown(self) -> None:
         try:

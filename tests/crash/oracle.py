@@ -5,21 +5,31 @@ None of the plugin's code is used here: what recovers wrongly must not judge its
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.attacks.oracle import _BOOKKEEPING
 from tests.attacks.play import alive, fingerprint
-from tests.crash.world import ADDS, FAILS, LANDS, SCOPES, Ran, World
+from tests.crash.world import ADDS, FAILS, LANDS, MAX_ATTEMPTS, SCOPES, Ran, World
 
 RECOVERED = re.compile(
     r"(?m)^.*(finished the landing|a landing had not begun|had landed as|kept what attempt|ended process \d+|"
     r"moved since; nothing was repaired|the runner was killed|ended the services).*$"
 )
 """The lines that say what was recovered."""
+
+
+def left_alive(world: World) -> list[str]:
+    """The processes that do not go by themselves: workers whose controller was killed look for it a few times a second."""
+    deadline = time.monotonic() + 10
+    while (left := alive(world.marker)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return left
 
 
 def lines_of_recovery(ran: Ran) -> list[str]:
@@ -51,10 +61,11 @@ def _complaints(world: World, before: Mapping[str, str], expected: Mapping[str, 
     return [
         *_history(world, expected),
         *_queue(world, expected),
+        *_spent(world),
         *_checkout(world, before),
         *kept(world),
         *repository_is_whole(world),
-        *(f"a process is left: {process}" for process in alive(world.marker)),
+        *(f"a process is left: {process}" for process in left_alive(world)),
     ]
 
 
@@ -102,6 +113,21 @@ def _history(world: World, expected: Mapping[str, str]) -> Iterator[str]:
             count = sum(task in line for line in log.splitlines())
             if count != (outcome == "landed"):
                 yield f"{task} is {count} times in the log of completed tasks"
+
+
+def _spent(world: World) -> Iterator[str]:
+    """No task has had more sessions held against it than it may use up."""
+    charged: dict[str, int] = {}
+    for line in (world.own / "journal.jsonl").read_bytes().splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:  # torn
+            continue
+        if record.get("record") == "attempt-ended" and record["kind"] in ("scope", "gate", "accept", "agent"):
+            charged[record["task"]] = charged.get(record["task"], 0) + 1
+    yield from (
+        f"{task} was charged {count} times" for task, count in charged.items() if count > MAX_ATTEMPTS
+    )
 
 
 def _queue(world: World, expected: Mapping[str, str]) -> Iterator[str]:

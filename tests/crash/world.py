@@ -22,6 +22,7 @@ TOP = Path(__file__).parents[2]
 LANDS, FAILS, ADDS = "001-lands", "002-fails", "003-adds"
 SCOPES = {LANDS: ("src/", "lib/"), FAILS: ("other/c.txt",), ADDS: ("more/",)}
 MEMORY = "# Project\n\n## Do Not Touch\n- LICENSE\n\n## Active Task Queue\n\n## Completed Tasks Log\n"
+MAX_ATTEMPTS = 1
 BIG = "".join(f"line {number}\n" for number in range(2000))
 """Long enough to be cut off in the middle."""
 
@@ -183,7 +184,7 @@ def make(folder: Path, shape: Shape) -> World:
     settings = {
         "agent": {"name": "command", "command": ["sh", str(folder / "agent.sh")]},
         "gates": [{"name": "tests", "run": GATE}],
-        "max_attempts": 1,
+        "max_attempts": MAX_ATTEMPTS,
         "retry_delay": 0,
         "sandbox": "none",
         "canary": "off",
@@ -220,6 +221,15 @@ def copied(template: World, folder: Path) -> World:
     return world
 
 
+def runner(world: World, *more: str) -> subprocess.Popen[bytes]:
+    """A start that is not waited for."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pytest", *OWN_PLUGINS, "--agent-tasks", "tasks/pending", "-p", "no:cacheprovider", *more],
+        cwd=world.path, env=world.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+
+
 def kill_left(marker: str) -> None:
     """End what a failed test has left running."""
     for process in Path("/proc").glob("[0-9]*"):
@@ -228,10 +238,6 @@ def kill_left(marker: str) -> None:
                 os.kill(int(process.name), 9)
         except OSError:
             continue
-
-
-def _git(world: World, *args: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["git", *args], cwd=world.path, capture_output=True, check=False)
 
 
 def main() -> None:  # pragma: no cover - a look at the steps by hand
