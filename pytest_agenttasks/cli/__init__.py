@@ -40,6 +40,8 @@ VERBS = {
     "run": Verb("run the queue, apart from the project's own pytest set-up", passes_on=True),
     "show": Verb("one task's attempts, evidence and diff"),
     "status": Verb("what lies in the queue, what came of it, what was spent"),
+    "open": Verb("finish a task by hand: a worktree with an attempt's files, and what is known of it"),
+    "land": Verb("land what was finished by hand: the same checks, gates and landing"),
     "requeue": Verb("failed or held tasks back to pending"),
     "verify": Verb("from git alone: every task commit in scope, and green when gated again"),
     "demo": Verb("play a small queue in a throw-away repository"),

@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from ..failure import put_away
 from ..journal import Journal
 from ..journal_records import Released
 from ..outcome import SetupError
@@ -63,6 +64,7 @@ def _requeue(queue: Queue, name: str, note: str | None) -> None:
     if failed.exists():
         os.link(failed, target)
         failed.unlink()
+        put_away(queue, name)
     if note:
         text = target.read_bytes()
         separator = b"" if text.endswith(b"\n") else b"\n"
