@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
 import os
-import re
 import shutil
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import gates
 from .attempt_record import session_id, total_cost
-from .base import memory_of
 from .failure import put_away_report, report_of
 from .journal_records import Failed, Landed, Passed, Released
+from .keeping_memory import log_on_disk, memory_changes
 from .landing import BranchMoved, InTheWay, advance, between_landings
-from .memory.agent_changes import AgentMemory, merge_additions
-from .memory.text import Completed, record_completed, update_queue
 from .outcome import Outcome, SetupError
 from .owner import lives
-from .queue import REPORT, changed_files, free_name, move_untracked, names, task_file, write_new
+from .queue import REPORT, changed_files, free_name, move_untracked, task_file, write_new
 from .report.printable import one_line
 from .run import Run
 from .tasks.names import name_problem
@@ -82,53 +78,6 @@ def commit_message(run: Run, this: Attempt, gate_names: Sequence[str]) -> str:
     return message.rstrip("\n") + "\n\n" + "\n".join(trailers) + "\n"
 
 
-def memory_commit(
-    run: Run, parent: str, *, landed: Sequence[Task], memory: AgentMemory | None = None, without: str = ""
-) -> str:
-    """A commit on `parent` that brings the memory file up to date; `parent` itself where nothing changes."""
-    tree = run.tree_of(parent)
-    changes = memory_changes(run, tree, landed=landed, memory=memory, without=without)
-    if not changes:
-        return parent
-    subject = f"chore(memory): record {', '.join(task.name for task in landed)}"
-    return commit(run.shadow, compose(run.shadow, tree, changes), parent, subject + "\n")
-
-
-def memory_changes(
-    run: Run, tree: str, *, landed: Sequence[Task], memory: AgentMemory | None = None, without: str = ""
-) -> list[Change]:
-    """What the memory file of `tree` becomes, as changes: the agent's additions, the log, the queue."""
-    found = memory_of(run.shadow, tree, run.settings.memory.file)
-    if found.text is None:
-        return []
-    text = found.text
-    if memory is not None:
-        text = merge_additions(text, memory.additions)
-    today = datetime.date.today()
-    done = [Completed(date=today, name=task.name, title=task.title) for task in landed]
-    text = record_completed(text, done, run.settings.memory.completed_log_limit).text
-    if re.search(r"active\s+task\s+queue", text, re.IGNORECASE):
-        text = update_queue(text, _pending(run, tree, without))
-    if text == found.text:
-        return []
-    mode, old = entries(run.shadow, tree, [found.path])[found.path]
-    return [Change(found.path, mode, mode, old, write_blob(run.shadow, text.encode("utf-8")))]
-
-
-def _pending(run: Run, tree: str, without: str) -> list[tuple[str, str]]:
-    """The pending tasks as they are with `tree` on the branch: another process may be moving its files just now."""
-    listed = names(run.queue.pending) - {without}
-    if run.queue.tracked:
-        paths = {name: run.queue.git_path("pending", name) for name in listed}
-        moved = {name: [run.queue.git_path(to, name) for to in ("done", "failed")] for name in listed}
-        there = entries(run.shadow, tree, [*paths.values(), *(path for to in moved.values() for path in to)])
-        listed = {name for name in listed if paths[name] in there or there.keys().isdisjoint(moved[name])}
-    else:
-        tip = run.repository.tip()
-        listed -= {name for name, passed in run.journal.history.passed.items() if passed.new == tip}
-    return [(name, run.titles.get(name, name)) for name in sorted(listed)]
-
-
 def give_up(run: Run, task: Task, outcome: Outcome | None = None) -> str | None:
     """Move a task to the failed folder, with a report beside it; in a bookkeeping commit where tracked.
 
@@ -176,6 +125,7 @@ def settle(run: Run, passed: Passed, text: bytes | None) -> None:
     the journaled blob stays pending, to run again with its new text.
     """
     put_away_report(run, passed)
+    log_on_disk(run, passed)
     file = task_file(run.queue, passed.task)
     edited = False
     if not passed.tracked and file is not None:

@@ -48,6 +48,9 @@ class Queue:
         """What the memory file's log of completed tasks has no room for."""
         return self.done / LOG_NAME
 
+    def has_done(self, name: str) -> bool:
+        return os.path.lexists(self.done / f"{name}.md")
+
     @property
     def folders(self) -> tuple[str, ...]:
         return tuple(f"{self.relative}/{name}" for name in (self.pending.name, "done", "failed"))
