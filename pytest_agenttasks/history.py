@@ -43,6 +43,8 @@ class History:
     """The last rejection of each task that has not landed since."""
     passed: dict[str, Passed] = field(default_factory=dict)
     starts: dict[str, AttemptStarted] = field(default_factory=dict)
+    bases: dict[tuple[str, int], str] = field(default_factory=dict)
+    """The commit that each attempt (task and number) began from."""
     guarded: dict[str, CanaryAsked] = field(default_factory=dict)
     together: set[str] = field(default_factory=set)
     """The tasks that have failed only together with what had landed meanwhile, since they were queued."""
@@ -62,6 +64,7 @@ class History:
             case AttemptStarted(task=task):
                 self.attempts[task] = max(self.attempts.get(task, 0), record.attempt)
                 self.starts[task] = record
+                self.bases[task, record.attempt] = record.base
                 self.running[record.owner] = record
             case CanaryAsked(task=task):
                 self.guarded[task] = record
@@ -91,7 +94,7 @@ class History:
                 self.spent_usd += record.cost_usd or 0.0
                 if record.together:
                     self.together.add(task)
-                if record.kind.charged:
+                if record.charged:
                     self.charged[task] = self.charged.get(task, 0) + 1
             case ServicesStarted():
                 self.services[record.role, record.worker] = record
@@ -108,7 +111,7 @@ class History:
                 self.landed.pop(task, None)
                 self.rejected[task] = record
             case AttemptStored():
-                self.sessions += 1
+                self.sessions += not record.by_hand
             case Recovered(of=owner):
                 for opened in (self.running, self.interrupted, self.programs):
                     opened.pop(owner, None)

@@ -58,6 +58,7 @@ class AttemptStored(Record, frozen=True, tag="attempt-stored"):
     attempt: int
     ref: str
     tree: str
+    by_hand: bool = False
 
 
 class Passed(Record, frozen=True, tag="passed"):
@@ -117,6 +118,12 @@ class AttemptEnded(Record, frozen=True, tag="attempt-ended"):
     session: str | None = None
     flaky: tuple[str, ...] = ()
     together: bool = False
+    by_hand: bool = False
+
+    @property
+    def charged(self) -> bool:
+        """Whether it uses up one of the task's attempts; what a person has tried does not."""
+        return self.kind.charged and not self.by_hand
 
 
 class ServicesStarted(Record, frozen=True, tag="services-started"):

@@ -175,11 +175,7 @@ def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
     shot = snapshot(
         run.shadow, where, base_tree, run.provider.kept(where), beside=lambda: sweep_ahead(run, "gate")
     )
-    this.tree = shot.tree
-    ref = f"refs/attempts/{this.task.name}/{this.number}"
-    keep(run.shadow, ref, shot.tree)
-    run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree))
-    this.difference = run.ahead.submit(lambda: write_difference(run, this, base_tree, shot.tree))
+    keep_attempt(run, this, shot.tree, base_tree)
     if shot.oddities:
         place = set_aside(where, f"{this.task.name}.{this.number}")
         this.notes.append(f"not everything could be stored; the whole workspace is kept in {place}")
@@ -187,6 +183,19 @@ def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
         names = ", ".join(shown(path) for path in shot.left_over[:10])
         this.notes.append(f"ignored files left out: {names}")
     return shot
+
+
+def keep_attempt(run: Run, this: Attempt, tree: str, base_tree: str) -> None:
+    """Store an attempt's files under its ref, with their difference to `base_tree` beside its logs."""
+    this.tree = tree
+    ref = f"refs/attempts/{this.task.name}/{this.number}"
+    keep(run.shadow, ref, tree)
+    run.journal.write(
+        AttemptStored(
+            task=this.task.name, attempt=this.number, ref=ref, tree=tree, by_hand=bool(this.finished_by)
+        )
+    )
+    this.difference = run.ahead.submit(lambda: write_difference(run, this, base_tree, tree))
 
 
 def write_difference(run: Run, this: Attempt, base_tree: str, tree: str) -> None:

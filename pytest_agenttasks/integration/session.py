@@ -200,7 +200,7 @@ class QueueSession:
             self.notes.append(f"{item.task.name}: flaky, green when run again: gate {gates}")
         if isinstance(decision, Final) and decision.give_up:
             try:
-                note = give_up(run, item.task)
+                note = give_up(run, item.task, progress.outcomes[-1])
             except Exception as error:
                 raise SetupError(
                     f"{item.task.path}: cannot be moved to {self.queue.failed}: {error}"
