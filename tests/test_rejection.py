@@ -32,6 +32,7 @@ def new_file(workspace: AgentWorkspace) -> None:
 
 
 SCOPE = ("src/a.txt", "src/new.txt")
+CLAUDE = "# Project\n\n## Completed Tasks Log\n"
 
 
 def test_a_rejected_result_is_reverted_and_its_task_queued_with_the_note(queued: UserRepository) -> None:
@@ -184,6 +185,20 @@ def test_the_users_edits_are_never_taken_along(repository: UserRepository) -> No
         with pytest.raises(InTheWay, match=r"src/a\.txt"):
             rejected(run)
         assert (repository.head(), repository.read("src/a.txt")) == (head, "mine\n")
+
+
+def test_the_memory_forgets_it(repository: UserRepository) -> None:
+    with opened(repository, own_file, gates=GATES) as run:
+        repository.commit("memory", **{"CLAUDE.md": CLAUDE})
+        run.titles["001-first"] = "Task 001-first"
+        attempt_task(run, scope=("src/*.txt",))
+        attempt_task(run, name="002-second", scope=("src/*.txt",))
+        assert "001-first: Task 001-first" in repository.read("CLAUDE.md")
+        rejected(run)
+        log = repository.read("CLAUDE.md").partition("## Completed Tasks Log")[2]
+        assert "001-first" not in log
+        assert "002-second" in log
+        assert repository.status() == ""
 
 
 def own_file(workspace: AgentWorkspace) -> None:

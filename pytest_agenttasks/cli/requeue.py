@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 
+from ..failure import put_away
 from ..history import History
 from ..journal import Journal
 from ..journal_records import Released
@@ -88,5 +89,6 @@ def _put_back(queue: Queue, name: str, was: str, note: str | None) -> None:
         queue.pending.mkdir(exist_ok=True)
         os.link(failed, target)
         failed.unlink()
+        put_away(queue, name)
     if note and note.strip():
         write_note(target, note)

@@ -11,7 +11,7 @@ import pytest
 
 from ..outcome import SetupError
 from ..plugin import OPTIONS, Typed
-from ..queue import Queue, open_queue
+from ..queue import Queue, finish_moves, open_queue
 from ..settings.loading import load
 from ..settings.records import FILE_NAME
 from ..trees.repository import Repository, discover
@@ -124,6 +124,7 @@ def _plan(config: pytest.Config, asked: Path) -> tuple[Repository, Plan]:
     repository = discover(start if start.is_dir() else directory)
     queue = open_queue(repository, asked)
     _refuse_other_folders(queue)
+    finish_moves(queue)
     named = config.getoption("agent_config")
     file = _absolute(directory / named) if named else repository.top / FILE_NAME
     if named and not file.is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -14,14 +14,17 @@ from _pytest.junitxml import xml_key
 
 from .. import canary
 from ..agents.registry import built_in_agents
+from ..base import memory_of
 from ..checkpoint import Checkpoint
 from ..keep_awake import kept_awake
+from ..memory.upkeep import size_warning
 from ..outcome import SetupError
 from ..preflight import check
 from ..queue import ensure_folders
 from ..report.printable import printable
 from ..run import Run, open_run
 from ..runs import run_lock
+from ..trees.git import GitError
 from . import limits
 from .announcer import Announcer
 from .extensions import BUILT_IN, HookExtensions
@@ -84,6 +87,7 @@ def _start(session: QueueSession, terminal: Terminal, announcer: Announcer, stac
     terminal.clear()
     session.run = run
     announcer.account.checkpoint = Checkpoint(run)
+    stack.callback(_warn_of_size, run, session)
     announcer.begin()
     return run
 
@@ -101,6 +105,14 @@ def _ask_canary(run: Run, session: QueueSession, terminal: Terminal) -> None:
     xml = session.config.stash.get(xml_key, None)
     if xml is not None:
         xml.add_global_property("canary", printable(f"{answer.guarded}: {answer.why}"))
+
+
+def _warn_of_size(run: Run, session: QueueSession) -> None:
+    """At the end, for sessions have added to it."""
+    with suppress(SetupError, GitError):  # said where it matters
+        memory = memory_of(run.shadow, run.repository.tip(), run.settings.memory.file)
+        if warning := size_warning(run.settings.memory.file, memory.text):
+            session.notes.append(f"WARNING: {warning}")
 
 
 def obey_signals(stack: ExitStack) -> None:

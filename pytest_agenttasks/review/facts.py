@@ -9,7 +9,8 @@ class LandedTask(msgspec.Struct, frozen=True, kw_only=True):
     """A task that has landed and that nobody has approved. `at` is epoch seconds, money in USD.
 
     `attempts` are those that it took, `refused` how often a review gate refused it or gave no answer on the way, `denied`
-    the edits and commands that its last session was refused. `guarded` is the canary's answer (yes, no, n/a, unknown).
+    the edits and commands that its last session was refused. `by_hand`: a person has finished it. `guarded` is the canary's
+    answer (yes, no, n/a, unknown).
     `added` and `removed` are lines, `files` all files of the commit but the queue's.
     """
 
@@ -20,6 +21,7 @@ class LandedTask(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 1
     guarded: str | None = None
     flaky: tuple[str, ...] = ()
+    by_hand: bool = False
     together: bool = False
     refused: int = 0
     denied: int = 0
