@@ -24,6 +24,7 @@ from .journal_records import (
     RunStarted,
     ServicesEnded,
     ServicesStarted,
+    SessionBegins,
     Withdrawn,
 )
 
@@ -67,6 +68,9 @@ class History:
                 self.running[record.owner] = record
             case CanaryAsked(task=task):
                 self.guarded[task] = record
+            case SessionBegins():
+                if record.owner in self.running:
+                    self.interrupted[record.owner] = self.running[record.owner]
             case ProgramStarted():
                 self.programs.setdefault(record.owner, []).append(record)
                 if record.owner in self.running:

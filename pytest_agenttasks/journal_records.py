@@ -39,6 +39,13 @@ class CanaryAsked(Record, frozen=True, tag="canary-asked"):
     guarded: str
 
 
+class SessionBegins(Record, frozen=True, tag="session-begins"):
+    """From here on what lies in the workspace is this attempt's: a kill must not lose it."""
+
+    task: str
+    attempt: int
+
+
 class ProgramStarted(Record, frozen=True, tag="program-started"):
     """A process of the runner that must not outlive it; `started` as `supervisor.process_start_time` gives it."""
 
@@ -167,6 +174,7 @@ AnyRecord = (
     RunStarted
     | AttemptStarted
     | CanaryAsked
+    | SessionBegins
     | ProgramStarted
     | AttemptStored
     | Passed

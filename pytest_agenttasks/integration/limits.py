@@ -23,6 +23,17 @@ class Used:
         return Used(*(a + b for a, b in zip(astuple(self), astuple(more), strict=True)))
 
 
+class Reason(str):
+    """Why nothing more is handed out, as the user reads it; `kind` is the same for programs."""
+
+    kind: str
+
+    def __new__(cls, kind: str, text: str) -> Reason:
+        made = super().__new__(cls, text)
+        made.kind = kind
+        return made
+
+
 class Account(Protocol):
     """Where attempts are counted, and which says whether one more may begin."""
 
@@ -55,9 +66,12 @@ class OwnAccount:
         with self._lock:
             self._handed_out += change
 
-    def exhausted(self) -> str | None:
+    def exhausted(self) -> Reason | None:
         """Why no further task may be handed out, now or later; None while there is no reason."""
-        return reached(self._settings, self.used, self._began) or self.checkpoint(0)
+        limit = reached(self._settings, self.used, self._began)
+        if limit is None and (checkpoint := self.checkpoint(0)) is not None:
+            return Reason("review", checkpoint)
+        return limit
 
     def full(self) -> bool:
         """Whether the tasks that are handed out may use up all that is left: then the next one has to wait for them."""
@@ -79,15 +93,16 @@ def now() -> datetime:
     return datetime.now()
 
 
-def reached(settings: Settings, used: Used, began: datetime) -> str | None:
+def reached(settings: Settings, used: Used, began: datetime) -> Reason | None:
     """Why no further task may be handed out in the run that `began` then; None while there is no reason."""
     budget = settings.budget
     if budget.usd is not None and used.spent >= budget.usd:
-        return f"the budget of {budget.usd:.2f} USD is spent ({used.spent:.2f} USD)"
+        return Reason("budget", f"the budget of {budget.usd:.2f} USD is spent ({used.spent:.2f} USD)")
     if budget.sessions is not None and used.sessions >= budget.sessions:
-        return f"{used.sessions} session{'s' * (used.sessions > 1)} used, as many as this run may"
+        more = "s" * (used.sessions > 1)
+        return Reason("budget", f"{used.sessions} session{more} used, as many as this run may")
     if settings.until is not None and past(settings.until, began, now()):
-        return f"it is past {settings.until}"
+        return Reason("time", f"it is past {settings.until}")
     return None
 
 
