@@ -88,6 +88,17 @@ def test_records_come_back_as_they_were_written() -> None:
     assert tuple(approvals.parse(b"\n" + data.rstrip(b"\n"), "here")) == written
 
 
+def test_a_name_that_is_no_utf8_can_be_approved(repository: UserRepository) -> None:
+    with opened(repository, gates=GATES) as run:
+        name = "x\udcff"
+        (run.queue.failed / f"{name}.md").write_text("x")
+        assert awaiting(run).failed == (name,)
+        approve(run, **{name: None})
+        assert awaiting(run).failed == ()
+    why = Rejected(at=now(), by="m\udcffe", task="a", commit=A_COMMIT, why="\udcff")
+    assert b"udcff" in approvals.encode(why)
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
