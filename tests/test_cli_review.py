@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from pytest_agenttasks.cli import main
 from pytest_agenttasks.queue import open_queue
@@ -244,3 +245,17 @@ def test_step_by_step_from_a_pipe_opens_by_the_verb_of_that_name(
     assert "outside.txt: added: not in Files in Scope" in text, "the failed attempt in full"
     assert "failed  003-stray" in text
     assert "left for later: 002-second, 001-fine" in text
+
+
+def test_an_approval_that_waits_for_a_landing_says_so(after: Project) -> None:
+    turn = FileLock(after.path / ".git/agenttasks/turn.lock")
+    with turn:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest_agenttasks.cli", "approve"],
+            cwd=after.path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stderr is not None
+        assert process.stderr.readline() == "agenttasks: waiting for another task to land\n"
+    assert process.wait(timeout=60) == 0
+    process.stderr.close()
+    assert after.repository.subjects()[-1] == "chore(tasks): approve 3 tasks"
