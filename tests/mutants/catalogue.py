@@ -551,6 +551,22 @@ MUTANTS += (
         (f"{DEATHS}::test_a_death_at_each_step_of_committing_the_queue",),
     ),
     Mutant(
+        "I7",
+        "a task that has failed anew counts as reviewed by an approval from before",
+        "approvals.py",
+        "review.at.timestamp() >= since",
+        "review.at.timestamp() >= 0",
+        ("tests/test_approvals.py::test_a_failed_task_is_open_until_it_is_approved_after_it_failed",),
+    ),
+    Mutant(
+        "I14",
+        "a rejection takes away what others changed since in the same lines",
+        "trees/undoing.py",
+        "        except GitError:  # conflicts, or what is no text\n            return None\n",
+        "        except GitError:  # conflicts, or what is no text\n            return theirs.object_id\n",
+        ("tests/test_undoing.py::test_a_later_change_of_the_same_is_a_conflict",),
+    ),
+    Mutant(
         "I9",
         "what outlived a killed runner and its reaper is left alone",
         "recovery.py",
