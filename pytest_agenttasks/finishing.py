@@ -12,6 +12,7 @@ from .agents.contract import Progress
 from .attempt import land, recorded
 from .attempt_record import Attempt
 from .base import Base, base_at, base_of, memory_of
+from .dossier import Workbench
 from .inspection import inspect
 from .journal_records import Abandoned, AttemptStarted
 from .meanwhile import text_id
@@ -28,7 +29,6 @@ from .trees.repository import Repository, discover, is_ancestor
 from .trees.repository_checks import unfinished
 from .trees.snapshot import Snapshot
 from .trees.survey import MAX_FILE, Oddity
-from .workbench import Workbench
 
 
 def finish(run: Run, task: Task, bench: Workbench) -> Attempt:

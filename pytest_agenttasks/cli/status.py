@@ -15,6 +15,7 @@ from ..queue import Queue, names
 from ..report.printable import one_line, printable
 from ..runs import going_on
 from ..trees.repository import Repository, is_ancestor
+from ..workbench import benches
 from .place import open_place
 
 
@@ -63,6 +64,7 @@ def gather(repository: Repository, queue: Queue, history: History) -> dict[str, 
         "done": sorted(names(queue.done)),
         "landed": landed,
         "failed": failed,
+        "by_hand": {bench.task: bench.path for bench in benches(repository)},
         "unguarded": [
             name for name in landed if (asked := history.guarded.get(name)) and asked.guarded == "no"
         ],
@@ -123,5 +125,9 @@ def _text(found: dict[str, Any]) -> str:
     for name, why in found["failed"].items():
         lines.append(one_line(f"  {name}: {why}", 200))
     if found["failed"]:
-        lines.append("look closer: agenttasks show TASK; once mended: agenttasks requeue TASK")
+        lines.append(
+            "look closer: agenttasks show TASK; once mended: agenttasks requeue TASK; by hand: agenttasks open TASK"
+        )
+    for name, path in found["by_hand"].items():
+        lines.append(f"  {printable(name)}: open in {printable(path)}; `agenttasks land {name}` lands it")
     return "\n".join(lines)
