@@ -50,7 +50,7 @@ def with_dossier(run: Run, task: Task, bench: Workbench) -> Workbench:
     contents: dict[str, bytes] = {"task.md": task.data}
     large = []
     for file in sorted(logs.glob("*")) if logs.is_dir() else ():
-        if not file.name.endswith(_COPIED) or not file.is_file():
+        if not file.name.endswith(_COPIED) or file.name.endswith(".guard.json") or not file.is_file():
             continue
         if file.stat().st_size > LARGEST_COPY:
             large.append(file)
@@ -81,8 +81,8 @@ def _readme(run: Run, task: Task, bench: Workbench, large: Sequence[Path]) -> st
         "",
         f"    agenttasks land {name}",
         "",
-        f"It asks for the same as of an agent: changes in the Files in Scope of {file} only, and green gates. What is out of",
-        "scope has to go, or into that list. Nothing in this folder lands.",
+        "It asks for the same as of an agent: green gates, and changes in the Files in Scope only, which are those of",
+        f"{file}. What is out of scope has to go, or into that list. Nothing in this folder lands.",
         "",
         *(f"Too long for a copy: {one_line(str(path), 500)}" for path in large),
         "",

@@ -17,7 +17,7 @@ from .inspection import inspect
 from .journal_records import Abandoned, AttemptStarted
 from .meanwhile import text_id
 from .memory.agent_changes import agent_changes
-from .outcome import Outcome, SetupError
+from .outcome import Ended, Outcome, SetupError
 from .run import TOOL_CACHES, Run
 from .session import gates_of, keep_attempt
 from .tasks.task import Task
@@ -54,7 +54,14 @@ def _finish(run: Run, bench: Workbench, forked: str, this: Attempt) -> Outcome:
     shot = _files(run, bench, base)
     keep_attempt(run, this, shot.tree, base.tree)
     verdict, memory = inspect(run, this, base, shot)
-    return land(run, this, base.tree, verdict.allowed, memory)
+    try:
+        return land(run, this, base.tree, verdict.allowed, memory)
+    except Ended:
+        if (
+            task.name in run.journal.history.passed
+        ):  # no run is to land it: the person does, with what is there then
+            run.journal.write(Abandoned(task=task.name, attempt=this.number))
+        raise
 
 
 def not_landed(run: Run, bench: Workbench, this: Attempt, passed_over: str) -> list[str]:

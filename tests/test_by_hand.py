@@ -458,8 +458,11 @@ def test_a_result_that_could_not_land_is_not_landed_in_place_of_a_newer_one(
     (place / "src/broken.txt").unlink()
     failed.repository.write("src/a.txt", "in the way\n")
     assert main(["land", NAME]) == 1
-    assert "(checkout)" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "(checkout)" in told
+    assert "then `agenttasks land 001-first` again" in told
     assert failed.where(NAME) == ["failed"]
+    assert NAME not in history(failed).history.passed, "no run is to land it by itself"
     failed.repository.git("checkout", "--", "src/a.txt")
     (place / "src/a.txt").write_text("newer\n")
     assert main(["land", NAME]) == 0

@@ -106,6 +106,11 @@ def _advised(outcome: Outcome, bench: Workbench, task_file: Path, branch: str) -
                 f"commit what is in the worktree and bring it up to date, `git -C {place} merge {short}`, then "
                 f"`agenttasks land {bench.task}`"
             )
+        case Kind.CHECKOUT:
+            again = (
+                f"commit, stash or move these files, then `agenttasks land {bench.task}` again; its gates are green "
+                "and known"
+            )
         case Kind.GATE | Kind.ACCEPT | Kind.AGENT:
             pass
         case _:

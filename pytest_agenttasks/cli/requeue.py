@@ -8,11 +8,12 @@ from pathlib import Path
 
 from ..failure import put_away
 from ..journal import Journal
-from ..journal_records import Released
+from ..journal_records import Abandoned, Released
 from ..outcome import SetupError
 from ..queue import Queue, names
 from ..report.printable import one_line
 from ..runs import run_lock
+from ..trees.repository import is_ancestor
 from .place import open_place
 
 NOTE_HEADING = "## Reviewer's note"
@@ -45,6 +46,9 @@ def run(args: argparse.Namespace) -> int:
             _refuse(queue, journal, name)
         for name in dict.fromkeys(wanted):
             _requeue(queue, name, args.note)
+            passed = journal.history.passed.get(name)
+            if passed is not None and not is_ancestor(repository, passed.new, "HEAD"):
+                journal.write(Abandoned(task=name, attempt=passed.attempt))  # of `land`: it is tried anew now
             journal.write(Released(task=name))
             print(f"{one_line(name)}: pending again")
     return 0
