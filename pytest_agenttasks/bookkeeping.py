@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from . import gates
-from .attempt_record import session_id, total_cost
+from .attempt_record import Attempt, record, session_id, total_cost
 from .failure import put_away_report, report_of
 from .journal_records import Failed, Landed, Passed, Released
 from .keeping_memory import log_on_disk, memory_changes
 from .landing import BranchMoved, InTheWay, advance, between_landings
-from .outcome import Outcome, SetupError
+from .outcome import Kind, Outcome, SetupError
 from .owner import lives
-from .queue import REPORT, changed_files, free_name, move_untracked, task_file, write_new
+from .queue import REPORT, changed_files, free_name, move_untracked, names, task_file, write_new
 from .report.printable import one_line
 from .run import Run
 from .tasks.names import name_problem
-from .tasks.task import Task
+from .tasks.task import Task, named
 from .trees.changes import Change
 from .trees.composition import addition, commit, compose, removal, write_blob
 from .trees.git import split
@@ -27,9 +27,6 @@ from .trees.loose_objects import blob_id
 from .trees.objects import entries
 from .trees.repository import is_ancestor
 from .turn import turn
-
-if TYPE_CHECKING:
-    from .attempt_record import Attempt
 
 TRIES = 5
 
@@ -90,9 +87,7 @@ def give_up(run: Run, task: Task, outcome: Outcome | None = None) -> str | None:
         report = report_of(run, task.name, outcome).encode("utf-8", "replace")
     if not run.queue.tracked:
         try:
-            run.queue.failed.mkdir(exist_ok=True)
-            os.link(task.path, run.queue.failed / f"{name}.md", follow_symlinks=False)
-            task.path.unlink()
+            move_untracked(run.queue, task.name, "failed", name)
         except FileNotFoundError:
             return f"{task.name}: its file was taken away meanwhile"
         if report:
@@ -109,7 +104,7 @@ def give_up(run: Run, task: Task, outcome: Outcome | None = None) -> str | None:
             return Draft(changes, f"chore(tasks): move {task.name} to failed") if moves else None
 
         try:
-            if _keep_books(run, f"agenttasks: {task.name} failed", draft) is None:
+            if keep_books(run, f"agenttasks: {task.name} failed", draft) is None:
                 return f"{task.name}: its file was taken away meanwhile"
         except (InTheWay, BranchMoved) as error:
             return f"{task.name} stays pending: {error}"
@@ -151,8 +146,23 @@ def settle_all(run: Run) -> list[str]:
             continue
         if is_ancestor(run.repository, passed.new, "HEAD"):
             settle(run, passed, None)
+            _record_landed(run, passed)
             lines.append(f"{passed.task} had landed as {passed.commit[:10]} when the last run ended")
     return lines
+
+
+def settle_failed(run: Run) -> None:
+    """Write down that tasks were given up, where a kill came when their files had been moved."""
+    gone = names(run.queue.failed) - names(run.queue.pending)
+    for name in sorted(gone & run.journal.history.charged.keys()):
+        run.journal.write(Failed(task=name))
+
+
+def _record_landed(run: Run, passed: Passed) -> None:
+    ended = run.journal.history.ended.get(passed.task, ())
+    if not any(end.attempt == passed.attempt and end.kind is Kind.LANDED for end in ended):
+        this = Attempt(named(passed.task, run.queue.done), passed.attempt)
+        record(run, this, Outcome(Kind.LANDED, f"landed as {passed.commit[:10]}", commit=passed.commit))
 
 
 def commit_queue(run: Run) -> str | None:
@@ -166,7 +176,7 @@ def commit_queue(run: Run) -> str | None:
         return Draft(changes, f"chore(tasks): update {what}", paths) if changes else None
 
     try:
-        return _keep_books(run, "agenttasks: queue", draft)
+        return keep_books(run, "agenttasks: queue", draft)
     except InTheWay as error:
         raise SetupError(f"{run.queue.pending}: the queue's files cannot be committed: {error}") from error
     except BranchMoved as error:
@@ -181,7 +191,7 @@ class Draft(NamedTuple):
     on_disk: Sequence[bytes] = ()
 
 
-def _keep_books(run: Run, why: str, draft: Callable[[str], Draft | None]) -> str | None:
+def keep_books(run: Run, why: str, draft: Callable[[str], Draft | None]) -> str | None:
     """Commit what `draft` makes of the tip's tree, anew where the branch has moved; None where that is nothing.
 
     Raises InTheWay, and BranchMoved when the branch keeps moving.

@@ -19,10 +19,12 @@ from .journal_records import (
     Passed,
     ProgramStarted,
     Recovered,
+    Rejected,
     Released,
     RunStarted,
     ServicesEnded,
     ServicesStarted,
+    SessionBegins,
     Withdrawn,
 )
 
@@ -35,6 +37,10 @@ class History:
     charged: dict[str, int] = field(default_factory=dict)
     ended: dict[str, list[AttemptEnded]] = field(default_factory=dict)
     landed: dict[str, Landed] = field(default_factory=dict)
+    failed: dict[str, Failed] = field(default_factory=dict)
+    """The tasks that were given up and have not been queued again."""
+    rejected: dict[str, Rejected] = field(default_factory=dict)
+    """The last rejection of each task that has not landed since."""
     passed: dict[str, Passed] = field(default_factory=dict)
     starts: dict[str, AttemptStarted] = field(default_factory=dict)
     bases: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -62,6 +68,9 @@ class History:
                 self.running[record.owner] = record
             case CanaryAsked(task=task):
                 self.guarded[task] = record
+            case SessionBegins():
+                if record.owner in self.running:
+                    self.interrupted[record.owner] = self.running[record.owner]
             case ProgramStarted():
                 self.programs.setdefault(record.owner, []).append(record)
                 if record.owner in self.running:
@@ -77,6 +86,7 @@ class History:
             case Landed(task=task):
                 self.passed.pop(task, None)
                 self.landed[task] = record
+                self.rejected.pop(task, None)
                 self._begin_anew(task)
             case AttemptEnded(task=task):
                 self._close(task, record.attempt)
@@ -92,9 +102,14 @@ class History:
                 self.services.pop((record.role, record.worker), None)
             case Failed(task=task):
                 self._begin_anew(task)
+                self.failed[task] = record
             case Released(task=task):
                 self._begin_anew(task)
                 self.landed.pop(task, None)
+            case Rejected(task=task):
+                self._begin_anew(task)
+                self.landed.pop(task, None)
+                self.rejected[task] = record
             case AttemptStored():
                 self.sessions += not record.by_hand
             case Recovered(of=owner):
@@ -102,6 +117,7 @@ class History:
                     opened.pop(owner, None)
 
     def _begin_anew(self, task: str) -> None:
+        self.failed.pop(task, None)
         self.charged.pop(task, None)
         self.together.discard(task)
 

@@ -152,14 +152,30 @@ def changed_files(repository: Repository, queue: Queue) -> list[bytes]:
     return [entry[3:] for entry in listed if entry.endswith(b".md")]
 
 
-def move_untracked(queue: Queue, name: str, folder: str) -> Path:
+def move_untracked(queue: Queue, name: str, folder: str, new_name: str | None = None) -> Path:
     """Move a task file that git does not track. Raises FileExistsError rather than overwrite another."""
     source = task_file(queue, name) or queue.pending / f"{name}.md"
-    target = queue.pending.parent / folder / source.name
+    target = queue.pending.parent / folder / f"{new_name or source.stem}.md"
     target.parent.mkdir(exist_ok=True)
     os.link(source, target, follow_symlinks=False)
-    source.unlink()
+    source.unlink(missing_ok=True)
     return target
+
+
+def finish_moves(queue: Queue) -> None:
+    """End moves that a kill has cut short: then a task file has two names, in `pending` and where it goes to."""
+    for file in task_files(queue.pending):
+        if file.lstat().st_nlink > 1 and any(
+            _same(file, folder / file.name) for folder in (queue.done, queue.failed)
+        ):
+            file.unlink()
+
+
+def _same(file: Path, other: Path) -> bool:
+    try:
+        return os.path.samestat(file.lstat(), other.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def write_new(file: Path, data: bytes) -> None:

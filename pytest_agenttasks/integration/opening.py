@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 import pytest
 from _pytest.junitxml import xml_key
@@ -14,6 +15,7 @@ from _pytest.junitxml import xml_key
 from .. import canary
 from ..agents.registry import built_in_agents
 from ..base import memory_of
+from ..checkpoint import Checkpoint
 from ..memory.upkeep import size_warning
 from ..outcome import SetupError
 from ..preflight import check
@@ -22,8 +24,8 @@ from ..report.printable import printable
 from ..run import Run, open_run
 from ..runs import run_lock
 from ..trees.git import GitError
+from .announcer import Announcer
 from .extensions import BUILT_IN, HookExtensions
-from .limits import OwnAccount
 from .screen import Screen
 from .session import QueueSession
 from .terminal import Terminal
@@ -31,8 +33,17 @@ from .terminal import Terminal
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-def open_for(session: QueueSession, screen: Screen, stack: ExitStack, branch: str | None = None) -> Run:
-    """The run of this process on `branch` (None: the one checked out); `stack` closes it. Raises SetupError."""
+def open_for(
+    session: QueueSession,
+    screen: Screen,
+    stack: ExitStack,
+    listener: Callable[[dict[str, Any]], None],
+    branch: str | None = None,
+) -> Run:
+    """The run of this process on `branch` (None: the one checked out); `stack` closes it. Raises SetupError.
+
+    `listener` hears of each event that this process writes.
+    """
     config, plan = session.config, session.plan
     extensions = HookExtensions(config)
     for agent_name, agent in built_in_agents().items():
@@ -41,7 +52,7 @@ def open_for(session: QueueSession, screen: Screen, stack: ExitStack, branch: st
             config.pluginmanager.register(agent, name)
     run = open_run(
         session.repository, plan.queue, plan.settings, plan.settings_file, extensions,
-        listeners=[extensions.event], progress=screen.progress, typed=plan.typed,
+        listeners=[listener], progress=screen.progress, typed=plan.typed,
         branch=branch,
     )  # fmt: skip
     stack.callback(run.close)
@@ -51,23 +62,28 @@ def open_for(session: QueueSession, screen: Screen, stack: ExitStack, branch: st
     return run
 
 
-def start(session: QueueSession, terminal: Terminal, account: OwnAccount, stack: ExitStack) -> Run:
+def start(session: QueueSession, terminal: Terminal, announcer: Announcer, stack: ExitStack) -> Run:
     """Everything that is looked at before anything is spent. Raises SetupError; `stack` ends the run."""
+    announcer.open()
+    try:
+        return _start(session, terminal, announcer, stack)
+    except SetupError as error:
+        announcer.refused(error)
+        raise
+
+
+def _start(session: QueueSession, terminal: Terminal, announcer: Announcer, stack: ExitStack) -> Run:
     stack.enter_context(run_lock(session.repository, session.queue))
-    run = open_for(session, terminal, stack)
+    run = open_for(session, terminal, stack, announcer.hear)
     stack.callback(ensure_folders, session.queue)
     terminal.begin("checks before the first task")
     check(run, terminal.say)
     _ask_canary(run, session, terminal)
     terminal.clear()
     session.run = run
+    announcer.account.checkpoint = Checkpoint(run)
     stack.callback(_warn_of_size, run, session)
-    run.events.write("run-started", tasks=len(session.chosen), branch=run.branch)
-    stack.callback(
-        lambda: run.events.write(
-            "run-ended", landed=account.used.landed, spent_usd=round(account.used.spent, 4)
-        )
-    )
+    announcer.begin()
     return run
 
 
