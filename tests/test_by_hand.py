@@ -468,3 +468,16 @@ def test_a_result_that_could_not_land_is_not_landed_in_place_of_a_newer_one(
     assert main(["land", NAME]) == 0
     assert failed.repository.read("src/a.txt") == "newer\n"
     assert failed.repository.git("log", "--format=%s").count("complete 001-first") == 1
+
+
+def test_what_was_finished_by_hand_can_be_rejected(failed: Project) -> None:
+    place = opened(failed)
+    (place / "src/broken.txt").unlink()
+    assert main(["land", NAME]) == 0
+    assert "001-first" in failed.repository.read("CLAUDE.md")
+    assert main(["reject", NAME, "-m", "not like this"]) == 0
+    assert failed.where(NAME) == ["pending"]
+    assert failed.repository.read("src/a.txt") == "a\n"
+    assert "001-first" not in failed.repository.read("CLAUDE.md"), "its entry is struck at once"
+    assert "001-first: Task 001-first (reverted)" in failed.repository.read("tasks/done/LOG.md")
+    assert main(["verify"]) == 0
