@@ -432,6 +432,46 @@ MUTANTS: tuple[Mutant, ...] = (
         "pass",
         ("tests/test_several_agents.py::test_a_signal_ends_all_agents_and_keeps_their_work",),
     ),
+    Mutant(
+        "I2",
+        "what was finished by hand needs no scope",
+        "finishing.py",
+        "verdict, memory = inspect(run, this, base, shot)",
+        "verdict, memory = type('', (), {'allowed': diff(run.shadow, base.tree, shot.tree)}), None",
+        ("tests/test_by_hand.py::test_what_is_out_of_scope_does_not_land",),
+    ),
+    Mutant(
+        "I7",
+        "a worktree by hand goes with what has not landed",
+        "cli/land.py",
+        "if left := not_landed(",
+        "if left := [] and not_landed(",
+        ("tests/test_by_hand.py::test_a_worktree_with_more_than_has_landed_stays",),
+    ),
+    Mutant(
+        "I14",
+        "a worktree by hand that is opened again is made anew",
+        "workbench.py",
+        "    if bench is not None:\n",
+        "    if bench is not None and not bench:\n",
+        ("tests/test_by_hand.py::test_opened_again_it_goes_on_and_nothing_is_written_over",),
+    ),
+    Mutant(
+        "I7",
+        "entries that the log of completed tasks has no room for are thrown away",
+        "keeping_memory.py",
+        "    return [change, *_log_changes(run, tree, recorded.left_out, reverted.left_out)]\n",
+        "    return [change]\n",
+        ("tests/test_upkeep.py::test_what_the_log_has_no_room_for_goes_to_a_file_in_the_same_commit",),
+    ),
+    Mutant(
+        "I7",
+        "an agent's lines are lost by upkeep where its result lands later",
+        "verified.py",
+        "agent_changes(tidied(before), after)",
+        "agent_changes(before, after)",
+        ("tests/test_upkeep.py::test_an_agents_line_is_not_lost_where_a_result_lands_later",),
+    ),
 )
 
 DEATHS = "tests/test_crashes.py"
