@@ -28,8 +28,15 @@ LOW_DISK = 200 * 1024 * 1024
 
 
 @named("the run cannot start")
-def check(run: Run, say: Callable[[str], None]) -> None:
-    """Make sure that a run can start, after mending what a crashed one left. Raises SetupError."""
+def check(
+    run: Run,
+    say: Callable[[str], None],
+    check_agents: Callable[[Run, Callable[[str], None]], None] | None = None,
+) -> None:
+    """Make sure that a run can start, after mending what a crashed one left. Raises SetupError.
+
+    `check_agents` is asked whether sessions can be held, None: `check_agent`.
+    """
     for told in run.programs.cgroups.clear():
         say(told)
     recover_all(run, say)
@@ -49,10 +56,9 @@ def check(run: Run, say: Callable[[str], None]) -> None:
         say(line)
     if run.programs.cgroups.unheld:
         say(f"limits: {run.programs.cgroups.unheld}; to have them: {cgroup_tree.remedy()}")
-    _check_agent(run, say)
+    (check_agents or check_agent)(run, say)
     for line in review_session.preflight(run):
         say(line)
-    agent_files(run, run.settings.agent)
     ensure_folders(run.queue)
     if committed := commit_queue(run):
         say(f"committed the queue's new and edited files as {committed[:10]}")
@@ -69,7 +75,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
         raise SetupError(gates.explain_red_base(run, red))
 
 
-def _check_agent(run: Run, say: Callable[[str], None]) -> None:
+def check_agent(run: Run, say: Callable[[str], None]) -> None:
+    """Whether sessions can be held on this machine. Raises SetupError."""
     settings = run.settings.agent
     where = place(run.shadow, "agent", run.worker)
     found = environment(
@@ -81,6 +88,7 @@ def _check_agent(run: Run, say: Callable[[str], None]) -> None:
             raise SetupError(unknown(settings.name, run.agent_named_by))
     elif described:
         say(f"agent {settings.name}: {described}")
+    agent_files(run, settings)
 
 
 def _refuse_full_disk(run: Run) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from filelock import FileLock
 
@@ -36,6 +36,11 @@ from .trees.repository_checks import working_branch
 from .trees.shadow import Shadow, prepare
 from .trees.workspace import Place, tags
 
+if TYPE_CHECKING:
+    from .attempt_record import Attempt
+    from .base import Base
+    from .bench import Bench
+
 
 class Extensions(Protocol):
     """What plugins may add; the pytest glue answers from its hooks."""
@@ -46,6 +51,12 @@ class Extensions(Protocol):
     def check_changes(self, task: Task, changes: Sequence[Change]) -> Sequence[str]: ...
     def commit_message(self, task: Task, message: str) -> str | None: ...
     def knows_agent(self, name: str) -> bool: ...
+
+
+class Machine(Protocol):
+    """Another machine, where this process's sessions are held."""
+
+    def bench(self, run: Run, this: Attempt, base: Base) -> Bench: ...
 
 
 class NoExtensions:
@@ -74,7 +85,7 @@ class NoExtensions:
 class Run:
     """Everything that outlives one attempt. `titles` remembers the pending tasks' titles (name → title).
 
-    `typed` are the settings' keys that the command line gave.
+    `typed` are the settings' keys that the command line gave. `machine`: where its sessions are held, None: here.
     """
 
     repository: Repository
@@ -96,6 +107,7 @@ class Run:
     typed: frozenset[str] = frozenset()
     titles: dict[str, str] = field(default_factory=dict)
     progress: Callable[[str, Progress], None] = lambda task, progress: None
+    machine: Machine | None = None
 
     @property
     def worker(self) -> int:

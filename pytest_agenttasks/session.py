@@ -170,12 +170,7 @@ def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
     shot = snapshot(
         run.shadow, where, base_tree, run.provider.kept(where), beside=lambda: sweep_ahead(run, "gate")
     )
-    this.tree = shot.tree
-    ref = f"refs/attempts/{this.task.name}/{this.number}"
-    keep(run.shadow, ref, shot.tree)
-    run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree))
-    file = logs_of(run, this.task) / f"{this.stem}.diff"
-    this.difference = run.ahead.submit(lambda: file.write_bytes(patch(run.shadow, base_tree, shot.tree)))
+    keep_tree(run, this, base_tree, shot.tree)
     if shot.oddities:
         place = set_aside(where, f"{this.task.name}.{this.number}")
         this.notes.append(f"not everything could be stored; the whole workspace is kept in {place}")
@@ -183,3 +178,13 @@ def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
         names = ", ".join(shown(path) for path in shot.left_over[:10])
         this.notes.append(f"ignored files left out: {names}")
     return shot
+
+
+def keep_tree(run: Run, this: Attempt, base_tree: str, tree: str) -> None:
+    """Keep an attempt's tree, whose objects are there: as a ref, in the journal, and as a diff beside its logs."""
+    this.tree = tree
+    ref = f"refs/attempts/{this.task.name}/{this.number}"
+    keep(run.shadow, ref, tree)
+    run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=tree))
+    file = logs_of(run, this.task) / f"{this.stem}.diff"
+    this.difference = run.ahead.submit(lambda: file.write_bytes(patch(run.shadow, base_tree, tree)))

@@ -19,6 +19,7 @@ from . import typed as typed_module
 from .choosing import Choosing
 from .exit_status import ExitStatus
 from .limits import OwnAccount
+from .machines import machines_of
 from .opening import usage_error
 from .plan import Plan, naming, read_plan
 from .serial import Serial
@@ -67,6 +68,7 @@ def activate(config: pytest.Config, *, within_run: bool) -> None:
         return
     typed_module.forget_addopts(config.option, typed)
     _refuse_unsupported(config.option)
+    machines = machines_of(config.option)
     try:
         asked = _asked(config, typed)
         repository, plan = _plan(config, asked)
@@ -92,7 +94,7 @@ def activate(config: pytest.Config, *, within_run: bool) -> None:
     if several:
         from .distribute import Distribution
 
-        register(Distribution(session, account, terminal), "agenttasks-distribution")
+        register(Distribution(session, account, terminal, machines), "agenttasks-distribution")
     else:
         config.option.numprocesses, config.option.tx = None, []
         register(Choosing(session), "agenttasks-choosing")

@@ -39,9 +39,10 @@ class Crew:
     notes: list[str] = field(default_factory=list)
     stops: list[str] = field(default_factory=list)
 
-    def join(self, name: str, answer: Callable[[object], None]) -> Callable[[Any], None]:
-        """A new worker; returns what is to be called with each of its messages. That runs in a thread of execnet's."""
-        member = self.members[name] = Member(name)
+    def join(self, name: str, answer: Callable[[object], None], label: str = "") -> Callable[[Any], None]:
+        """A new worker, shown as `label`; returns what is to be called with each of its messages. That runs in a thread
+        of execnet's."""
+        member = self.members[name] = Member(label or name)
 
         def hear(message: Any) -> None:
             if message[0] == wire.REPEAT:

@@ -7,16 +7,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 from xdist.dsession import Interrupted  # type: ignore[import-untyped]
 
+from ..far.names import Elsewhere
 from ..outcome import Kind, SetupError
+from ..preflight import check_agent
 from ..report.printable import printable
 from ..report.summary import Row
+from ..run import Run
 from ..trees.repository_checks import working_branch
 from . import wire
 from .board import Board
@@ -25,6 +28,7 @@ from .crash import end_worker
 from .crew import Crew, Member
 from .hand_over import to_plain
 from .limits import OwnAccount, Used
+from .machines import machine_of, some_here
 from .opening import obey_signals, start, usage_error, warnings_are_no_errors
 from .schedule import Schedule
 from .scheduler import TaskScheduler
@@ -40,10 +44,17 @@ DRAIN = 9.0
 class Distribution:
     """The hooks of a run with `-n`."""
 
-    def __init__(self, session: QueueSession, account: OwnAccount, terminal: Terminal) -> None:
+    def __init__(
+        self,
+        session: QueueSession,
+        account: OwnAccount,
+        terminal: Terminal,
+        machines: Sequence[Elsewhere] = (),
+    ) -> None:
         self.queue_session = session
         self.account = account
         self.terminal = terminal
+        self.machines = machines
         self.crew = Crew(account)
         self.scheduler = TaskScheduler(session.config, account, self._begin, self._tick)
         self.board = Board(session, self.crew, self.scheduler)
@@ -64,9 +75,14 @@ class Distribution:
             top = str(session.repository.top)
             self._plain = {wire.PLAN: to_plain(session.plan), wire.TOP: top, wire.BRANCH: branch}
         channel = node.gateway.newchannel()
-        channel.setcallback(self.crew.join(node.gateway.id, channel.send))
+        machine = machine_of(node.gateway.spec, self.machines)
+        label = f"{node.gateway.id} on {machine.name}" if machine is not None else node.gateway.id
+        channel.setcallback(self.crew.join(node.gateway.id, channel.send, label))
         frozen = self.scheduler.collection
-        node.workerinput.update({**self._plain, wire.FROZEN: frozen, wire.CHANNEL: channel})
+        elsewhere = None if machine is None else machine.spec
+        node.workerinput.update(
+            {**self._plain, wire.FROZEN: frozen, wire.CHANNEL: channel, wire.MACHINE: elsewhere}
+        )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_xdist_make_scheduler(self) -> Any:
@@ -100,11 +116,24 @@ class Distribution:
         session.chosen = [tasks[node_id] for node_id in node_ids]
         if session.chosen:
             try:
-                start(session, self.terminal, self.account, self._stack)
+                start(session, self.terminal, self.account, self._stack, self._check_agents)
             except SetupError as error:
                 raise usage_error(error) from error
             self.board.open()
         return Schedule(session.chosen)
+
+    def _check_agents(self, run: Run, say: Callable[[str], None]) -> None:
+        """Wherever sessions will be held. Raises SetupError."""
+        from ..far.machine import Machine
+
+        if some_here(self.queue_session.config.option):
+            check_agent(run, say)
+        for where in self.machines:
+            machine = Machine(where)
+            try:
+                machine.check(run, say)
+            finally:
+                machine.close()
 
     def _tick(self) -> None:
         self._take_messages()

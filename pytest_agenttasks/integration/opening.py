@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from types import FrameType
 
 import pytest
@@ -13,7 +14,8 @@ from _pytest.junitxml import xml_key
 
 from .. import canary
 from ..agents.registry import built_in_agents
-from ..preflight import check
+from ..far.names import Elsewhere
+from ..preflight import check, check_agent
 from ..queue import ensure_folders
 from ..report.printable import printable
 from ..run import Run, open_run
@@ -47,13 +49,28 @@ def open_for(session: QueueSession, screen: Screen, stack: ExitStack, branch: st
     return run
 
 
-def start(session: QueueSession, terminal: Terminal, account: OwnAccount, stack: ExitStack) -> Run:
+def elsewhere(run: Run, machine: str, stack: ExitStack) -> Run:
+    """The same run, with its sessions on the machine that this spec names; `stack` ends the connection."""
+    from ..far.machine import Machine
+
+    there = Machine(Elsewhere(machine))
+    stack.callback(there.close)
+    return replace(run, machine=there)
+
+
+def start(
+    session: QueueSession,
+    terminal: Terminal,
+    account: OwnAccount,
+    stack: ExitStack,
+    check_agents: Callable[[Run, Callable[[str], None]], None] = check_agent,
+) -> Run:
     """Everything that is looked at before anything is spent. Raises SetupError; `stack` ends the run."""
     stack.enter_context(run_lock(session.repository, session.queue))
     run = open_for(session, terminal, stack)
     stack.callback(ensure_folders, session.queue)
     terminal.begin("checks before the first task")
-    check(run, terminal.say)
+    check(run, terminal.say, check_agents)
     _ask_canary(run, session, terminal)
     terminal.clear()
     session.run = run

@@ -23,7 +23,7 @@ from .choosing import Choosing
 from .collection import Explanation, TaskItem
 from .hand_over import from_plain
 from .limits import Used
-from .opening import STOP_SIGNALS, open_for, usage_error, warnings_are_no_errors
+from .opening import STOP_SIGNALS, elsewhere, open_for, usage_error, warnings_are_no_errors
 from .protocol import ItemProtocol
 from .session import QueueSession
 
@@ -51,7 +51,9 @@ def activate_worker(config: pytest.Config) -> None:
         for tag in task.front.tags:
             config.addinivalue_line("markers", f"{tag}: tag of agent tasks")
     config.pluginmanager.register(Choosing(session, given[wire.FROZEN]), "agenttasks-choosing")
-    config.pluginmanager.register(Worker(session, line, given[wire.BRANCH]), "agenttasks-worker")
+    config.pluginmanager.register(
+        Worker(session, line, given[wire.BRANCH], given[wire.MACHINE]), "agenttasks-worker"
+    )
 
 
 class Line:
@@ -122,10 +124,11 @@ class Idle(pytest.Item):
 class Worker:
     """The hooks of a worker."""
 
-    def __init__(self, session: QueueSession, line: Line, branch: str) -> None:
+    def __init__(self, session: QueueSession, line: Line, branch: str, machine: str | None) -> None:
         self.queue_session = session
         self.line = line
         self.branch = branch
+        self.machine = machine
         self.protocol = ItemProtocol(session, line)
         session.config.pluginmanager.register(self.protocol, "agenttasks-protocol")
         self._stack = ExitStack()
@@ -182,6 +185,8 @@ class Worker:
         if session.run is None:
             self.line.begin("opening its workspace")
             run = open_for(session, self.line, self._stack, branch=self.branch)
+            if self.machine is not None:
+                run = elsewhere(run, self.machine, self._stack)
             run.supervisor.start()
             session.run = run
             helper = run.supervisor.helper
