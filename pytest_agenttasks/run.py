@@ -54,8 +54,10 @@ class Extensions(Protocol):
 
 
 class Machine(Protocol):
-    """Another machine, where this process's sessions are held."""
+    """Another machine, where this process's sessions are held. `given_up`: why it is no longer tried, None: it is."""
 
+    @property
+    def given_up(self) -> str | None: ...
     def bench(self, run: Run, this: Attempt, base: Base) -> Bench: ...
 
 

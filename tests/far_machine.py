@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -41,8 +40,14 @@ class FarMachine:
         return found
 
     def processes(self) -> list[psutil.Process]:
-        """Everything that runs there now, the server apart."""
-        return psutil.Process(self.server.pid).children(recursive=True)
+        """Everything that runs there now, by its HOME, wherever it has detached itself to."""
+        return [process for process in psutil.process_iter() if self._is_home_of(process)]
+
+    def _is_home_of(self, process: psutil.Process) -> bool:
+        try:
+            return process.environ().get("HOME") == str(self.home)
+        except psutil.Error:
+            return False
 
     def attempts(self) -> list[str]:
         """What is stored there and not here yet."""
@@ -57,8 +62,28 @@ class FarMachine:
 
     def cut(self) -> None:
         """End all connections, as a network that fails does; new ones can be made."""
-        for process in psutil.Process(self.server.pid).children():
+        for process in self.sessions():
             process.kill()
+
+    def sessions(self) -> list[psutil.Process]:
+        """The sshd's own processes, which carry connections."""
+        return [process for process in psutil.process_iter(["name"]) if self._carries(process)]
+
+    def _carries(self, process: psutil.Process) -> bool:
+        try:
+            return process.name().startswith("sshd") and any(
+                at.laddr.port == self.port
+                for at in process.net_connections("tcp")
+                if at.status == "ESTABLISHED"
+            )
+        except psutil.Error:
+            return False
+
+    def switch_off(self) -> None:
+        """No connection any more, and no new one."""
+        self.server.terminate()
+        self.server.wait()
+        self.cut()
 
 
 @pytest.fixture
@@ -90,15 +115,11 @@ def far(tmp_path: Path) -> Iterator[FarMachine]:
     )
     log = (folder / "log").open("wb")
     server = subprocess.Popen([SSHD, "-D", "-e", "-f", settings], stderr=log, start_new_session=True)
+    machine = FarMachine(home, config, server, port)
     try:
         until(lambda: b"listening" in (folder / "log").read_bytes() or server.poll() is not None)
         assert server.poll() is None, (folder / "log").read_text()
-        yield FarMachine(home, config, server, port)
+        yield machine
     finally:
-        left = psutil.Process(server.pid).children(recursive=True) if server.poll() is None else []
-        server.terminate()
-        server.wait()
+        machine.switch_off()
         log.close()
-        for process in left:
-            if process.is_running():
-                process.send_signal(signal.SIGKILL)

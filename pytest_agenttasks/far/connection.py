@@ -124,10 +124,7 @@ class Connection:
             )
         theirs = found.get("package")
         install = f"`{python} -m pip install {PACKAGE}=={__version__}`"
-        if theirs is None or (theirs == __version__ and "missing" in found):
-            reason = one_line(str(found.get("missing", "")))
-            raise SetupError(f"{name}: {python} has no {PACKAGE} ({reason}): {install} there, {other}")
-        if theirs != __version__:
+        if theirs is not None and theirs != __version__:
             raise SetupError(
                 f"{name}: {python} has {PACKAGE} {one_line(str(theirs))}, here it is {__version__}: {install} there, {other}"
             )
@@ -139,6 +136,9 @@ class Connection:
             raise SetupError(
                 f"{name}: {one_line(has)}: install git {least} or newer there (a PATH for it: `--tx ssh=HOST//env:PATH=…`)"
             )
+        if theirs is None or "missing" in found:
+            reason = one_line(str(found.get("missing", "")))
+            raise SetupError(f"{name}: {python} has no {PACKAGE} ({reason}): {install} there, {other}")
 
     def _hear(self, heard: Message | None) -> None:
         """In a thread of execnet's."""

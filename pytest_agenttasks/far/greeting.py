@@ -12,7 +12,7 @@ try:
 
     found["package"] = pytest_agenttasks.__version__
     import pytest_agenttasks.far.host
-except ImportError as error:
+except Exception as error:  # noqa: BLE001 - GitPython's, where there is no git
     found["missing"] = str(error)
 if shutil.which("git"):
     asked = subprocess.run(["git", "version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

@@ -38,18 +38,27 @@ SETTINGS = (
 """Of the user's own git settings those that decide what a file's content is, and who the agent commits as."""
 
 
+TRIES = 4
+"""Connections in a row that fail before a machine is given up, with a wait between two that doubles (`retry_delay`)."""
+
+
 class Machine:
     """One worker's. Not for several threads."""
 
     def __init__(self, where: Elsewhere) -> None:
         self.where = where
         self._connection: Connection | None = None
+        self._failed = 0
         self.top = ""
         """The clone's folder there."""
 
     @property
     def name(self) -> str:
         return self.where.name
+
+    @property
+    def given_up(self) -> str | None:
+        return f"{self.name} cannot be reached any more" if self._failed >= TRIES else None
 
     def bench(self, run: Run, this: Attempt, base: Base) -> There:
         return There(self, run, this, base)
@@ -69,6 +78,7 @@ class Machine:
         if self._connection is not None and not self._connection.lost:
             return self._connection
         self.close()
+        self._failed += 1
         self._connection = connection = Connection(self.where, run.supervisor.tick)
         has = messages.read(connection.ask(messages.CLONE, _clone(run)), Has)
         self.top = has.top
@@ -81,6 +91,7 @@ class Machine:
         for line in has.said:
             say(f"{self.name}: {line}")
         self.fetch_left(run, has.attempts, say)
+        self._failed = 0
         return connection
 
     def drop(self) -> None:

@@ -56,7 +56,7 @@ class Distribution:
         self.terminal = terminal
         self.machines = machines
         self.crew = Crew(account)
-        self.scheduler = TaskScheduler(session.config, account, self._begin, self._tick)
+        self.scheduler = TaskScheduler(session.config, account, self._begin, self._tick, self._leaves)
         self.board = Board(session, self.crew, self.scheduler)
         session.config.pluginmanager.register(self.board, "agenttasks-board")
         self._plain: dict[str, Any] = {}
@@ -134,6 +134,9 @@ class Distribution:
                 machine.check(run, say)
             finally:
                 machine.close()
+
+    def _leaves(self, node: Any) -> bool:
+        return node.gateway.id in self.crew.leaving
 
     def _tick(self) -> None:
         self._take_messages()

@@ -32,7 +32,7 @@ IDLE = "idle"
 USED = "used"  # sessions, landed, USD
 REPEAT = "repeat"  # asks; the answer is a reason or None
 STOP = "stop"  # why
-LEAVES = "leaves"  # why: no more tasks for this worker; the one that it has goes to another
+LEAVES = "leaves"  # why; asks whether another worker will do its task: then it gets no more
 NOTE = "note"  # a line below the table
 
 

@@ -106,12 +106,19 @@ class Line:
         self.send(wire.USED, used.sessions, used.landed, used.spent)
 
     def repeat(self) -> str | None:
-        self.send(wire.REPEAT)
+        answer: str | None = self._ask(wire.REPEAT)
+        return answer
+
+    def leave(self, why: str) -> bool:
+        """Whether another worker takes over."""
+        return bool(self._ask(wire.LEAVES, why))
+
+    def _ask(self, name: str, *values: object) -> Any:
+        self.send(name, *values)
         try:
-            answer: str | None = self._channel.receive(timeout=PATIENCE)
+            return self._channel.receive(timeout=PATIENCE)
         except (EOFError, OSError) as error:
             raise KeyboardInterrupt(GONE) from error
-        return answer
 
 
 class Idle(pytest.Item):
@@ -129,7 +136,7 @@ class Worker:
         self.line = line
         self.branch = branch
         self.machine = machine
-        self.protocol = ItemProtocol(session, line)
+        self.protocol = ItemProtocol(session, line, line.leave)
         session.config.pluginmanager.register(self.protocol, "agenttasks-protocol")
         self._stack = ExitStack()
         self._working = False
