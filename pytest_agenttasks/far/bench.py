@@ -55,7 +55,8 @@ class There:
             known = present(run.shadow, has.commits)
             wanted = [base.commit] if base.commit not in known else []
             wanted += [start] if start != base.tree else []
-            pack = pieces(run.shadow, run.shadow.git_dir, wanted, known)
+            beside = base.commit if base.commit in known else ""
+            pack = pieces(run.shadow, run.shadow.git_dir, wanted, known, beside)
             request = messages.Session(
                 task=this.task.name, data=this.task.data, attempt=this.number, base=base.commit, tree=base.tree, start=start,
                 rules=messages.plain(base.rules),
@@ -79,7 +80,7 @@ class There:
         settings = self._run.settings
         logs = logs_of(run, this.task)
         try:
-            connection = machine.connected(run, lambda _: None)
+            connection = machine.connection
             connection.progress = lambda now: run.progress(this.task.name, now)
             connection.log = lambda piece, data: write_log(logs, this.stem, piece, data)
             run.progress(this.task.name, STARTING)
@@ -148,7 +149,7 @@ class There:
         run, this, machine = self._run, self._this, self._machine
         within = PATIENCE if self._stopped else None
         began = time.monotonic()
-        tree = machine.fetch(run, this, [self._base.commit], within=within)
+        tree = machine.fetch(run, this, self._base.commit, within=within)
         if tree != left.tree:
             raise SetupError(
                 f"{machine.name}: attempt {this.number} of {this.task.name} is another one there"

@@ -244,7 +244,7 @@ def _fetch(line: Line, _stack: ExitStack, opened: Opened, document: str) -> obje
     folder = run.queue.logs / wanted.task
     if folder.is_dir():
         Logs(folder, f"attempt-{wanted.attempt}").send(line)
-    for piece in pieces(run.shadow, run.shadow.git_dir, [tree], wanted.known):
+    for piece in pieces(run.shadow, run.shadow.git_dir, [tree], (), wanted.known):
         line.send(messages.PACK, None, piece)
     return {"tree": tree}
 

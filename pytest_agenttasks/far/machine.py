@@ -94,6 +94,13 @@ class Machine:
         self._failed = 0
         return connection
 
+    @property
+    def connection(self) -> Connection:
+        """The one that is open, with all that was asked of it. Raises Lost."""
+        if self._connection is None or self._connection.lost:
+            raise Lost("closed")
+        return self._connection
+
     def drop(self) -> None:
         """Have nothing more to do with a connection that may be broken."""
         self.close()
@@ -122,7 +129,7 @@ class Machine:
 
     def _take_over(self, run: Run, held: Held) -> None:
         this = Attempt(_task(run, held.task), held.attempt)
-        self.fetch(run, this, [held.base] if held.base else [])
+        self.fetch(run, this, held.base)
         base = present(run.shadow, [held.base] if held.base else [])
         keep_tree(run, this, run.tree_of(base[0]) if base else held.tree, held.tree)
         this.notes.append(f"its session was held on {self.name}")
@@ -132,13 +139,12 @@ class Machine:
             record(run, this, Outcome(Kind.INTERRUPTED, summary))
         run.journal.history.add_stored({held.task: held.attempt})
 
-    def fetch(self, run: Run, this: Attempt, known: Sequence[str], *, within: float | None = None) -> str:
-        """Bring an attempt's logs and its tree here; the tree, which is not kept yet. Raises Lost."""
-        connection = self._connection
-        if connection is None:
-            raise Lost("not connected")
-        base = present(run.shadow, known)
-        wanted = Wanted(task=this.task.name, attempt=this.number, known=tuple(base))
+    def fetch(self, run: Run, this: Attempt, base: str, *, within: float | None = None) -> str:
+        """Bring an attempt's logs and its tree here; the tree, which is not kept yet. Without what the commit `base` has,
+        where that is here. Raises Lost."""
+        connection = self.connection
+        known = next(iter(present(run.shadow, [base] if base else [])), "")
+        wanted = Wanted(task=this.task.name, attempt=this.number, known=known)
         logs = logs_of(run, this.task)
         connection.log = lambda piece, data: write_log(logs, this.stem, piece, data)
         with arriving(run.shadow.git_dir) as pack:
@@ -147,7 +153,7 @@ class Machine:
                 "tree"
             ]
             pack.unpack(run.shadow, strict=True)
-        if not present(run.shadow, [tree]) or not whole(run.shadow, tree, base):
+        if not present(run.shadow, [tree]) or not whole(run.shadow, tree, known):
             raise SetupError(
                 f"{self.name}: what attempt {this.number} of {this.task.name} left did not arrive whole"
             )
@@ -158,9 +164,7 @@ class Machine:
         self._ask(messages.FORGET, Wanted(task=this.task.name, attempt=this.number))
 
     def _ask(self, name: str, document: msgspec.Struct) -> None:
-        if self._connection is None:
-            raise Lost("not connected")
-        self._connection.ask(name, document)
+        self.connection.ask(name, document)
 
 
 def _task(run: Run, name: str) -> Task:

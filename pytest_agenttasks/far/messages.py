@@ -128,11 +128,11 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored attempt; its objects without those of the commits `known`."""
+    """A stored attempt; its objects without the files of the commit `known`."""
 
     task: str
     attempt: int
-    known: tuple[str, ...] = ()
+    known: str = ""
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,14 +22,18 @@ class Store(Protocol):
     def git(self, *args: str, stdin: bytes | Path | None = None) -> bytes: ...
 
 
-def pieces(store: Store, folder: Path, wanted: Sequence[str], without: Sequence[str]) -> Iterator[bytes]:
-    """A pack of `wanted` (commits, tags, trees) without what belongs to `without`; nothing where that is nothing.
+def pieces(
+    store: Store, folder: Path, wanted: Sequence[str], without: Sequence[str], files_of: str = ""
+) -> Iterator[bytes]:
+    """A pack of `wanted` (commits, tags, trees) without what belongs to the commits `without`; nothing where that is nothing.
 
-    It lies in a temporary folder in `folder` until the last piece is taken.
+    `files_of` is one more commit, whose own files are left out: of those in `without` git leaves out, for a tree that
+    belongs to no commit, nothing. The pack lies in a temporary folder in `folder` until the last piece is taken.
     """
     if not wanted:
         return
-    asked = "".join(f"{name}\n" for name in (*wanted, *(f"^{name}" for name in without)))
+    known = (*without, *([f"{files_of}^{{tree}}"] if files_of else []))
+    asked = "".join(f"{name}\n" for name in (*wanted, *(f"^{name}" for name in known)))
     with tempfile.TemporaryDirectory(prefix="agenttasks-pack-", dir=folder) as temporary:
         prefix = str(Path(temporary, "out"))
         store.git("pack-objects", "--revs", "-q", "--delta-base-offset", prefix, stdin=asked.encode())
@@ -76,10 +80,11 @@ def present(store: Store, names: Sequence[str]) -> list[str]:
     return [answer for answer in answers if " " not in answer]
 
 
-def whole(store: Store, tree: str, beyond: Sequence[str]) -> bool:
-    """Whether everything that the tree refers to is there, as far as it is not part of `beyond`."""
+def whole(store: Store, tree: str, files_of: str = "") -> bool:
+    """Whether everything that the tree refers to is there; what the commit `files_of` has, too, is not looked at."""
+    known = [f"^{files_of}^{{tree}}"] if files_of else []
     try:
-        store.git("rev-list", "--objects", "--quiet", tree, *(f"^{name}" for name in beyond))
+        store.git("rev-list", "--objects", "--quiet", tree, *known)
     except GitError:
         return False
     return True

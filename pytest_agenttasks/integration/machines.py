@@ -38,7 +38,7 @@ def machines_of(option: argparse.Namespace) -> tuple[Elsewhere, ...]:
         if where not in machines:
             machines.append(where)
         specs += [f"popen//{KEY}={machines.index(where)}"] * count
-    if machines and getattr(option, "numprocesses", None):
+    if machines and getattr(option, "numprocesses", None) is not None:
         raise pytest.UsageError(
             f"-n and --tx {machines[0].spec}: xdist takes one or the other; for workers here as well add `--tx N*popen`"
         )
