@@ -11,20 +11,24 @@ from pathlib import Path
 from pytest_agenttasks.timetable import Workload, lower_bound, timetable
 
 from . import event_log, tables
+from .again import red
 from .repositories import make_repository
 from .timing import run
 
 TITLE = "A queue with several agents"
 EXPLANATION = """\
-Tasks of random length (agents that sleep 0.2 to 1.5 s; the gate is `true`); a third depend on earlier ones, a quarter share a
+Tasks of random length (agents that sleep 0.5 to 3 s; the gate is one `awk`); a third depend on earlier ones, a quarter share a
 file with others. *makespan*: from the first task handed out to the end of the last. *bound*: no order is shorter, the sleeps
 taken alone: the longest chain, all sleeps shared evenly, or the busiest file. *same, by plan*: the planner's timetable for the
 times that the attempts really took, workspace, gate and landing included. *agents*, *runner*, *idle*: what the workers' time
-went to; *forced*: what that timetable leaves idle, because of dependencies and shared files.
+went to; *forced*: what that timetable leaves idle, because of dependencies and shared files. *red*: commits of tasks on which
+the gate, run again on a checkout of just that commit, is red.
 Beside it plain pytest-xdist with test functions that sleep as long: `load` as it is, for it cannot keep to dependencies or
 keep tests apart, and `loadscope` with everything that is connected in one class, in order, which does both. Both from
 the first function to the end of the last, and without workspaces, gates and commits."""
 
+GATE = "awk 'FNR > 2 { exit 1 }' src/own/*.txt"
+"""Red where a task has written its line twice."""
 AGENT = """\
 set -eu
 ms=${AGENTTASKS_TASK#*-}
@@ -70,7 +74,7 @@ def make_queue(count: int, seed: int = 7) -> Queue:
     depends_on: dict[str, list[str]] = {}
     shared: dict[str, int] = {}
     for number in range(count):
-        length = chance.randint(200, 1500)
+        length = chance.randint(500, 3000)
         name = f"{number:05d}-{length}"
         if seconds and chance.random() < 1 / 3:
             depends_on[name] = chance.sample(list(seconds), min(chance.randint(1, 2), len(seconds)))
@@ -84,7 +88,8 @@ def measure(folder: Path, *, short: bool) -> str:
     queue = make_queue(40 if short else 200)
     rows = []
     for workers in (2, 4) if short else (2, 4, 8):
-        record = _tasks(folder / f"makespan-{workers}", queue, workers)
+        place = folder / f"makespan-{workers}"
+        record = _tasks(place, queue, workers)
         spans = {name: end - begin for name, (begin, end) in record.spans.items()}
         planned = timetable(queue.work(spans), workers)
         end = max(slot.end for slot in planned)
@@ -101,11 +106,12 @@ def measure(folder: Path, *, short: bool) -> str:
                 _share(record.busy - agents, whole),
                 _share(whole - record.busy, whole),
                 _share(end * workers - record.busy, end * workers),
+                tables.count(red(place / "project", GATE, place / "again")),
                 f"{_tests(folder / f'load-{workers}', _functions(queue), workers, 'load'):.1f} s",
                 f"{_tests(folder / f'scope-{workers}', _classes(queue), workers, 'loadscope'):.1f} s",
             )
         )
-    header = ("workers", "makespan", "bound", "same, by plan", "agents", "runner", "idle", "forced")
+    header = ("workers", "makespan", "bound", "same, by plan", "agents", "runner", "idle", "forced", "red")
     return tables.table((*header, "xdist load", "xdist loadscope"), rows)
 
 
@@ -118,7 +124,7 @@ def _tasks(folder: Path, queue: Queue, workers: int) -> event_log.Record:
     agent = folder / "agent.sh"
     agent.write_text(AGENT)
     settings = (
-        "gates: [{name: tests, run: 'true'}]\nsandbox: none\ncanary: off\n"
+        f'gates: [{{name: tests, run: "{GATE}"}}]\nsandbox: none\ncanary: off\n'
         f"agent: {{name: command, command: 'sh {agent}'}}\n"
     )
     tasks = {f"tasks/pending/{name}.md": _text(queue, name) for name in queue.seconds}

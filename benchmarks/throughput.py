@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 from . import event_log, tables
+from .again import landed, red
 from .repositories import make_repository
 from .timing import run
 
@@ -39,8 +39,7 @@ def measure(folder: Path, *, short: bool) -> str:
     for seconds in (0, 1) if short else (0, 1, 5):
         count = 16 if short else 40
         path, record = _run(folder / f"throughput-{seconds}", seconds, count)
-        commits = run(["git", "log", "--format=%H", "--grep=^Agent-Task: "], path).split()
-        red = sum(not _green(path, commit, folder / f"again-{seconds}-{commit}") for commit in commits)
+        commits = landed(path)
         rows.append(
             (
                 f"{seconds} s",
@@ -49,7 +48,7 @@ def measure(folder: Path, *, short: bool) -> str:
                 f"{record.seconds / len(commits):.2f} s",
                 f"{60 * len(commits) / record.seconds:.0f}",
                 f"{record.gates / len(commits):.1f}",
-                tables.count(red),
+                tables.count(red(path, CHECK, folder / f"again-{seconds}")),
             )
         )
     return tables.table(("gate", "landed", "time", "a landing", "a minute", "gate runs", "red"), rows)
@@ -82,11 +81,3 @@ def _run(folder: Path, seconds: int, count: int) -> tuple[Path, event_log.Record
     ]
     run([sys.executable, *command], path)
     return path, event_log.read(path / "tasks/logs/orchestration.log")
-
-
-def _green(path: Path, commit: str, folder: Path) -> bool:
-    """Whether the gate passes on a checkout of this commit and nothing else."""
-    folder.mkdir()
-    archive = subprocess.run(["git", "archive", commit], cwd=path, capture_output=True, check=True).stdout
-    subprocess.run(["tar", "x"], cwd=folder, input=archive, check=True)
-    return subprocess.run(["sh", "-c", CHECK], cwd=folder).returncode == 0

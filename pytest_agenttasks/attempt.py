@@ -27,7 +27,7 @@ from .settings.records import GateSettings
 from .tasks.scope import judge
 from .tasks.task import Task
 from .trees.changes import Change
-from .trees.composition import commit, compose, conflicts, diff
+from .trees.composition import commit, compose, composition, conflicts, diff
 from .turn import LOST_RACES, turn
 from .verified import move_branch, taken_up, write_passed
 
@@ -163,11 +163,12 @@ def _land_on_tip(
     refuse_edited(run, task)
     tip = base_of(run)
     refuse_moved(run, task, base_tree, tip, changes)
-    candidate = compose(run.shadow, tip.tree, [*changes, *task_move(run, tip.tree, task, "done")])
+    moved = task_move(run, tip.tree, task, "done")
+    candidate, contents = composition(run.shadow, tip.tree, [*changes, *moved])
     wanted = gates_of(run, task)
     asked = review_gate.reviews(wanted)
     names = [gate.name for gate in (*gates.shell(wanted), *asked)]
-    done = commit(run.shadow, candidate, tip.commit, commit_message(run, this, names))
+    done = commit(run.shadow, candidate, tip.commit, commit_message(run, this, names), contents)
     run.progress(task.name, Progress(step="gates"))
     try:
         if not _verify(run, this, wanted, candidate, done, tip):
@@ -181,9 +182,12 @@ def _land_on_tip(
             run.shadow, candidate, tip.commit, commit_message(run, this, names)
         )  # now with its cost
         passed = write_passed(run, this, tip, done, memory)
-    prepare(run, run.tree_of(passed.new), passed.new)
+
+    def next_workspace() -> None:
+        prepare(run, run.tree_of(passed.new), passed.new)
+
     with turn(run, task.name):
-        return passed if move_branch(run, task, passed) else None
+        return passed if move_branch(run, task, passed, beside=next_workspace) else None
 
 
 def _verify(

@@ -23,7 +23,7 @@ from .trees.changes import shown
 from .trees.checkout import environment
 from .trees.git import split
 from .trees.removal import remove
-from .trees.workspace import Place, tracked
+from .trees.workspace import Place, surely_as_switched, tracked
 from .verdicts import Verdict
 
 MAX_OUTPUT = 200 * 1024 * 1024
@@ -124,6 +124,8 @@ def _rewritten(run: Run, gate: GateSettings, where: Place) -> str:
     """Why a gate that passed is red all the same: it changed the tree; "" where it did not."""
     if not where.intact:
         return f"`{gate.run}` passed but wrote into the runner's own index of the checkout"
+    if surely_as_switched(where):
+        return ""
     listed = run.shadow.git(
         "diff", "--name-only", "-z", "--no-ext-diff", "--no-textconv", index=where.index, work_tree=where.path
     )

@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,11 +44,12 @@ def advance(
     new: str,
     why: str,
     on_disk: Collection[bytes] = (),
+    beside: Callable[[], None] = lambda: None,
 ) -> None:
     """Move `branch` and the user's checkout from commit `old` to `new`.
 
-    `on_disk` are paths whose files already are as `new` has them (edited task files). Raises BranchMoved or
-    InTheWay, with nothing changed.
+    `on_disk` are paths whose files already are as `new` has them (edited task files); `beside` begins other work, when what
+    is left to do here is git's. Raises BranchMoved or InTheWay, with nothing changed.
     """
     repository = shadow.repository
     on_disk = frozenset(on_disk)
@@ -67,6 +68,7 @@ def advance(
             _copy_index(repository, copy)
             check(repository, copy, branch, old, changes, on_disk)
             take_up(repository, copy, new, on_disk)
+            beside()
             try:
                 repository.git("update-ref", "--create-reflog", "-m", why, branch, new, old)
             except GitError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from . import gates, landing
 from .attempt_record import Attempt
 from .base import Base, base_of, memory_of
@@ -31,12 +33,15 @@ def write_passed(run: Run, this: Attempt, tip: Base, done: str, memory: AgentMem
     return passed
 
 
-def move_branch(run: Run, task: Task, passed: Passed) -> bool:
-    """Move branch and checkout to a passed commit; False when the branch has moved. Raises Ended (CHECKOUT)."""
+def move_branch(run: Run, task: Task, passed: Passed, beside: Callable[[], None] = lambda: None) -> bool:
+    """Move branch and checkout to a passed commit; False when the branch has moved. Raises Ended (CHECKOUT).
+
+    `beside` begins other work, when what is left to do is git's.
+    """
     try:
         landing.advance(
             run.shadow, run.journal, branch=passed.branch, old=passed.old, new=passed.new,
-            why=f"agenttasks: {passed.task} landed",
+            why=f"agenttasks: {passed.task} landed", beside=beside,
         )  # fmt: skip
     except landing.BranchMoved:
         if run.repository.branch() != run.branch:

@@ -12,6 +12,7 @@ from pytest_agenttasks.outcome import Kind
 from pytest_agenttasks.run import Run
 from pytest_agenttasks.trees import checkout, workspace
 from pytest_agenttasks.trees.ahead import Ahead, Prepared
+from pytest_agenttasks.trees.switch import Swept
 from pytest_agenttasks.trees.workspace import Place, place
 from tests.opened import append, attempt_task, opened
 from tests.user_repository import UserRepository
@@ -105,10 +106,10 @@ def test_work_that_failed_is_done_where_it_is_needed(
 ) -> None:
     really = workspace.sweep
 
-    def fails_beside(*args: object, **more: object) -> None:
+    def fails_beside(*args: object, **more: object) -> Swept:
         if threading.current_thread() is not threading.main_thread():
             raise OSError("not now")
-        really(*args, **more)  # type: ignore[arg-type]
+        return really(*args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(checkout, "sweep", fails_beside)
     monkeypatch.setattr(workspace, "sweep", fails_beside)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pytest_agenttasks.trees import edits
 from pytest_agenttasks.trees import snapshot as snapshot_module
 from pytest_agenttasks.trees.edits import edited_tree
-from pytest_agenttasks.trees.index_file import digest
+from pytest_agenttasks.trees.index_file import digest, read
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.shadow import Shadow, prepare
 from pytest_agenttasks.trees.snapshot import snapshot
@@ -43,8 +43,13 @@ def begun(user: UserRepository) -> tuple[Shadow, Place, str]:
     shadow = prepare(discover(user.path), [])
     tree = shadow.repository.tree_of(user.head())
     where = place(shadow, "agent", 0)
-    move_to(shadow, where, tree, ())
-    return shadow, replace(where, seal=digest(where.index), tree=tree), tree
+    return shadow, move_to(shadow, where, tree, ()), tree
+
+
+def known(shadow: Shadow, where: Place, tree: str) -> Place:
+    """The place with its index taken for what the runner had made it."""
+    listing = read(where.index, shadow.repository.id_bytes)
+    return replace(where, seal=digest(where.index), tree=tree, listing=listing)
 
 
 def seen(shadow: Shadow, where: Place, tree: str, skip: Sequence[bytes] = ()) -> str | None:
@@ -118,7 +123,7 @@ def test_git_need_not_be_asked(
     (where.path / "src/inner/d.txt").write_text("keeps the folder\n")
     shadow.git("add", "src/inner/d.txt", index=where.index, work_tree=where.path)
     tree = shadow.git("write-tree", index=where.index).decode().strip()
-    where = replace(where, seal=digest(where.index), tree=tree)
+    where = known(shadow, where, tree)
     EDITS[step](where.path / name)
     expected = of_git(shadow, replace(where, index=_copied(where)), tree)
     monkeypatch.setattr("pytest_agenttasks.trees.shadow.git", _no_process)
@@ -211,7 +216,7 @@ def test_a_flag_in_the_index_hides_nothing(user: UserRepository, flag: str) -> N
     shadow.git("update-index", flag, "a.txt", index=where.index, work_tree=where.path)
     (where.path / "a.txt").write_text("edited\n")
     assert seen(shadow, where, tree) is None, "the index is not the one that was sealed"
-    assert seen(shadow, replace(where, seal=digest(where.index)), tree) is None
+    assert seen(shadow, known(shadow, where, tree), tree) is None
 
 
 def test_a_snapshot_takes_it(user: UserRepository, monkeypatch: pytest.MonkeyPatch) -> None:

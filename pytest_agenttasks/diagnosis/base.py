@@ -146,7 +146,11 @@ def _measured(path: bytes) -> tuple[int, int]:
     """Bytes and files of a file or a folder."""
     if not Path(os.fsdecode(path)).is_dir():
         return _sum([path])
-    return _sum(path + b"/" + name for name, entry, _ in walk(Path(os.fsdecode(path)), ()) if entry)
+    return _sum(
+        path + b"/" + folder.path + entry.name
+        for folder in walk(Path(os.fsdecode(path)), ())
+        for entry in folder.files
+    )
 
 
 def _sum(files: Iterable[bytes]) -> tuple[int, int]:

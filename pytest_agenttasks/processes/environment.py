@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -64,6 +65,7 @@ def scrub(source: Mapping[str, str], passed: Iterable[str], extra: Mapping[str, 
     return Environment({**kept, **extra}, tuple(sorted(set(withheld) - extra.keys())))
 
 
+@lru_cache(1000)
 def looks_secret(name: str, value: str) -> bool:
     """Whether a variable holds a secret, or opens a login, by its name or its value; an empty one does not."""
     if not value:

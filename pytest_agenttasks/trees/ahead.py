@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..held_signals import STOP_SIGNALS
+from .switch import Swept
 from .workspace import Place, Role
 
 
@@ -20,12 +21,13 @@ from .workspace import Place, Role
 class Prepared:
     """A place with nothing in it but the files of its index, dependencies and caches.
 
-    `tree` and `head` as `ready` made it, "" where it was only cleaned.
+    `tree` and `head` as `ready` made it, "" where it was only cleaned; `swept`, where it was, what was found then.
     """
 
     where: Place
     tree: str = ""
     head: str = ""
+    swept: Swept | None = None
 
 
 class Ahead:
@@ -37,6 +39,8 @@ class Ahead:
             2, "ahead", initializer=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         )
         self._places: dict[Role, Future[Prepared | None]] = {}
+        self.given: dict[Role, Place] = {}
+        """Each place as it was when it was brought to a tree last."""
 
     def start(self, role: Role, work: Callable[[], Prepared | None]) -> None:
         """Begin `work` on the place of `role`, after what is going on there."""

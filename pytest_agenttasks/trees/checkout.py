@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, get_args
 
 from ..processes.environment import Environment, scrub
 from .ahead import Prepared
-from .index_file import digest
 from .removal import remove
 from .repository import Repository
+from .switch import Swept
 from .workspace import Place, Role, move_to, place, sweep, tracked, write_git
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def ready(run: Run, role: Role, tree: str, head: str, *, base_tree: str | None =
     index_of = base_tree if base_tree != tree else None
     if known is not None and (known.tree, known.head, index_of) == (tree, head, None):
         return known.where
-    where = place(run.shadow, role, run.worker)
+    where = _place(run, role) if known is None else known.where
 
     def give_git() -> None:
         write_git(run.shadow, where, head, run.branch, run.tags, index_of=index_of)
 
-    move_to(run.shadow, where, tree, run.provider.kept(where), swept=known is not None)
+    where = _moved(run, where, tree, None if known is None else known.swept)
     fresh, touched = run.provider.fresh(where, tree)
     if not fresh:
         if touched:
@@ -48,23 +48,22 @@ def ready(run: Run, role: Role, tree: str, head: str, *, base_tree: str | None =
 
         give_git()  # for set-up commands that ask for tags
         run.provider.provide(where, tree, partial(tracked, run.shadow, where))
-        move_to(run.shadow, where, tree, run.provider.kept(where))
+        where = _moved(run, where, tree)
     give_git()
     _empty(where.tmp)
-    return replace(where, seal=digest(where.index), tree=tree)
+    return where
 
 
 def make_ahead(run: Run, role: Role, tree: str, head: str) -> None:
     """Begin to make ready what `ready` will probably be asked for; set-up is left to that."""
 
     def work() -> Prepared | None:
-        where = place(run.shadow, role, run.worker)
-        move_to(run.shadow, where, tree, run.provider.kept(where))
+        where = _moved(run, _place(run, role), tree)
         if not run.provider.fresh(where, tree)[0]:
             return Prepared(where)
         write_git(run.shadow, where, head, run.branch, run.tags)
         _empty(where.tmp)
-        return Prepared(replace(where, seal=digest(where.index), tree=tree), tree, head)
+        return Prepared(where, tree, head)
 
     run.ahead.start(role, work)
 
@@ -73,19 +72,29 @@ def sweep_ahead(run: Run, role: Role) -> None:
     """Begin to remove what an earlier use has left, for a place that will soon be asked for."""
 
     def work() -> Prepared:
-        where = place(run.shadow, role, run.worker)
-        sweep(run.shadow, where, run.provider.kept(where))
-        return Prepared(where)
+        where = _place(run, role)
+        return Prepared(where, swept=sweep(run.shadow, where, run.provider.kept(where)))
 
     run.ahead.start(role, work)
 
 
 def bare(run: Run, role: Role, tree: str) -> Place:
     """The place of `role`, holding exactly `tree` to be read: no dependencies, no git."""
-    where = place(run.shadow, role, run.worker)
-    move_to(run.shadow, where, tree, ())
+    where = move_to(run.shadow, place(run.shadow, role, run.worker), tree, ())
     _empty(where.tmp)
-    return replace(where, seal=digest(where.index), tree=tree)
+    return where
+
+
+def _place(run: Run, role: Role) -> Place:
+    """The place of `role`, with what is known of its index."""
+    where = place(run.shadow, role, run.worker)
+    last = run.ahead.given.get(role)
+    return where if last is None else replace(where, seal=last.seal, tree=last.tree, listing=last.listing)
+
+
+def _moved(run: Run, where: Place, tree: str, swept: Swept | None = None) -> Place:
+    where = run.ahead.given[where.role] = move_to(run.shadow, where, tree, run.provider.kept(where), swept)
+    return where
 
 
 def _empty(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..outcome import SetupError
 from . import loose_objects
@@ -53,11 +53,22 @@ def write_blob(shadow: Shadow, data: bytes) -> str:
     return shadow.write("blob", data)
 
 
+Contents = Mapping[str, tuple[str, bytes]]
+"""Objects that are to be stored: id → kind and data."""
+
+
 def compose(shadow: Shadow, tree: str, changes: Sequence[Change]) -> str:
     """The tree that `tree` becomes with `changes` applied: whole entries are set or removed, nothing is merged.
 
     Raises GitError where a path would be a file and a folder.
     """
+    composed, contents = composition(shadow, tree, changes)
+    shadow.write_all(contents)
+    return composed
+
+
+def composition(shadow: Shadow, tree: str, changes: Sequence[Change]) -> tuple[str, Contents]:
+    """`compose`, with the trees still to be stored."""
     folders = {b"": read_tree(shadow, tree)}
     for change in changes:
         if change.deleted:
@@ -89,9 +100,7 @@ def compose(shadow: Shadow, tree: str, changes: Sequence[Change]) -> str:
             if folders[parent].get(name, (TREE_MODE,))[0] != TREE_MODE:
                 raise _both(path)
             folders[parent][name] = Entry(TREE_MODE, write_tree(path))
-    top = write_tree(b"")
-    shadow.write_all(written)
-    return top
+    return write_tree(b""), written
 
 
 def _folder(shadow: Shadow, folders: dict[bytes, dict[bytes, Entry]], path: bytes) -> dict[bytes, Entry]:
@@ -127,8 +136,8 @@ def conflicts(shadow: Shadow, base: str, tip: str, changes: Sequence[Change]) ->
     )
 
 
-def commit(shadow: Shadow, tree: str, parent: str, message: str) -> str:
-    """A commit of the runner's, by the user's identity, now."""
+def commit(shadow: Shadow, tree: str, parent: str, message: str, contents: Contents | None = None) -> str:
+    """A commit of the runner's, by the user's identity, now; `contents` are stored with it."""
     identity = shadow.repository.identity
     if identity is None:
         raise SetupError(
@@ -137,7 +146,10 @@ def commit(shadow: Shadow, tree: str, parent: str, message: str) -> str:
     by = f"{identity.name} <{identity.email}> {int(time.time())} {time.strftime('%z')}"
     text = message.replace("\0", "\ufffd").rstrip("\n")
     data = f"tree {tree}\nparent {parent}\nauthor {by}\ncommitter {by}\n\n{text}\n"
-    return shadow.write("commit", data.encode("utf-8", "replace"))
+    stored = data.encode("utf-8", "replace")
+    name = loose_objects.object_id("commit", stored, shadow.repository.object_format)
+    shadow.write_all({**(contents or {}), name: ("commit", stored)})
+    return name
 
 
 def addition(path: bytes, object_id: str, mode: str = "100644") -> Change:

@@ -261,22 +261,27 @@ def _listing(
             continue
         found[root] = (status.st_mode, 0, 0, 0)
         inside = {cache[len(root) + 1 :] for cache in caches if cache.startswith(root + b"/")}
-        for path, entry, _ in walk(Path(os.fsdecode(place)), inside):
-            if entry is None:
-                found[root + b"/" + path] = UNREADABLE
-            elif not entry.is_dir(follow_symlinks=False):
-                add(root + b"/" + path, entry.stat(follow_symlinks=False))
+        for folder in walk(Path(os.fsdecode(place)), inside):
+            prefix = root + b"/" + folder.path
+            if folder.trouble is not None:
+                found[prefix[:-1]] = UNREADABLE
+            for entry in folder.files:
+                add(prefix + entry.name, entry.stat(follow_symlinks=False))
     return found
 
 
 def _untracked_roots(where: Place, tracked: set[bytes], caches: tuple[bytes, ...]) -> tuple[bytes, ...]:
     folders = {path[:n] for path in tracked for n, c in enumerate(path) if c == 0x2F}
     roots: list[bytes] = []
-    for path, entry, _ in walk(where.path, caches):
-        if entry is None or path in tracked or path in folders:
-            continue
-        if any(path.startswith(root + b"/") for root in roots[-64:]):
-            continue
-        roots.append(path)
+    for folder in walk(where.path, caches):
+        for name in (*folder.folders, *(entry.name for entry in folder.files)):
+            path = folder.path + name
+            if (
+                path in tracked
+                or path in folders
+                or any(path.startswith(root + b"/") for root in roots[-64:])
+            ):
+                continue
+            roots.append(path)
     unique = set(roots)
     return tuple(sorted(r for r in roots if not any(r[:n] in unique for n, c in enumerate(r) if c == 0x2F)))

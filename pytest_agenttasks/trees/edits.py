@@ -11,8 +11,8 @@ from collections.abc import Collection
 
 from . import loose_objects
 from .changes import GITLINK_MODE, Change
-from .composition import compose, removal
-from .index_file import content, mode_of, read
+from .composition import composition, removal
+from .index_file import content, mode_of
 from .shadow import Shadow
 from .survey import RULE_FILES, Survey
 from .workspace import Place
@@ -30,8 +30,8 @@ def edited_tree(
     """
     if not shadow.verbatim or where.tree != base_tree or found.oddities or found.empty or not where.intact:
         return None
-    listing = read(where.index, shadow.repository.id_bytes)
-    if listing is None or found.files.keys() - set(listing.names) or not _plain(listing.names, skip):
+    listing = where.listing
+    if listing is None or found.files.keys() - set(listing.names) or not listing.plain(skip):
         return None
     differing = listing.differing(found.files, where.index.stat().st_mtime_ns)
     if differing is None:
@@ -54,14 +54,6 @@ def edited_tree(
         if (mode, object_id) != (known.mode, known.object_id):
             changes.append(Change(path, known.mode, mode, known.object_id, object_id))
             contents[object_id] = ("blob", data)
-    shadow.write_all(contents)
-    return compose(shadow, base_tree, changes)
-
-
-def _plain(paths: Collection[bytes], skip: Collection[bytes]) -> bool:
-    """Whether no attributes are among these paths, and none lies where the survey has not looked."""
-    unseen = tuple(path + b"/" for path in skip)
-    return not any(
-        path.endswith(b".gitattributes") or path in skip or (unseen and path.startswith(unseen))
-        for path in paths
-    )
+    tree, trees = composition(shadow, base_tree, changes)
+    shadow.write_all({**contents, **trees})
+    return tree

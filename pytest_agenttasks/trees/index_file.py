@@ -27,6 +27,7 @@ _SEEN_EXTENSIONS = frozenset({b"TREE", b"REUC", b"UNTR", b"FSMN", b"EOIE", b"IEO
 _32_BITS = 0xFFFFFFFF
 _SECOND = 1_000_000_000
 _EMPTY_BLOBS = frozenset({blob_id(b"", "sha1"), blob_id(b"", "sha256")})
+_EMPTY_IDS = frozenset(map(bytes.fromhex, _EMPTY_BLOBS))
 
 
 class Known(NamedTuple):
@@ -39,11 +40,11 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """An index as it was read. `names` are its paths, sorted."""
+    """An index as it was read, or is to be. `names` are its paths, sorted, `data` the whole file."""
 
     names: Sequence[bytes]
     _places: Sequence[tuple[int, int]]
-    _data: bytes
+    data: bytes
     _id_bytes: int
 
     def lookup(self, paths: Collection[bytes]) -> Mapping[bytes, Known] | None:
@@ -64,23 +65,93 @@ class Listing:
     ) -> dict[bytes, Known] | None:
         """The entries whose file is not among `files` (path → `lstat`), or not surely the one that the index had looked at;
         None where an entry is flagged in any way."""
+        data, id_bytes, unpack, file_of = self.data, self._id_bytes, _STAT.unpack_from, files.get
+        modes: dict[int, int] = {}
         found = {}
         for path, (at, flags) in zip(self.names, self._places, strict=True):
             if flags & (_ASSUME_VALID | _EXTENDED | _STAGE):
                 return None
-            now = files.get(path)
-            if (
-                now is None
-                or now.st_size == 0  # of an entry that git was not sure of it writes no size
-                or now.st_mtime_ns >= index_mtime_ns
-                or self._data[at : at + _STAT.size] != _STAT.pack(*_words(now))
-            ):
-                found[path] = self._entry(at)
+            now = file_of(path)
+            if now is not None and now.st_mtime_ns < index_mtime_ns:
+                mode = modes.get(now.st_mode)
+                if mode is None:
+                    mode = modes[now.st_mode] = mode_of(now)
+                ctime, ctime_ns, mtime, mtime_ns, device, inode, kind, user, group, size = unpack(data, at)
+                if (
+                    mtime * _SECOND + mtime_ns == now.st_mtime_ns
+                    and ctime * _SECOND + ctime_ns == now.st_ctime_ns
+                    and size == now.st_size
+                    and inode == now.st_ino & _32_BITS
+                    and kind == mode
+                    and device == now.st_dev & _32_BITS
+                    and user == now.st_uid & _32_BITS
+                    and group == now.st_gid & _32_BITS
+                    # Of an entry that git was not sure of it writes no size.
+                    and (size or data[at + _STAT.size : at + _STAT.size + id_bytes] in _EMPTY_IDS)
+                ):
+                    continue
+            found[path] = self._entry(at)
         return found
 
+    def plain(self, skip: Collection[bytes]) -> bool:
+        """Whether no attributes are among the paths, and none of them lies where `skip` says that nobody looks."""
+        unseen = tuple(path + b"/" for path in skip)
+        return not any(
+            path.endswith(b".gitattributes") or path in skip or (unseen and path.startswith(unseen))
+            for path in self.names
+        )
+
+    def with_entries(self, updates: Mapping[bytes, tuple[str, Sequence[int]] | None]) -> Listing:
+        """This index, whose entries are plain ones, with some replaced, added (hex id and `words_of` the file) or taken
+        out: version 2, without extensions."""
+        names: list[bytes] = []
+        places: list[tuple[int, int]] = []
+        parts = [_HEADER.pack(b"DIRC", 2, 0)]
+        size = _HEADER.size
+
+        def copy(first: int, last: int) -> None:
+            """The entries from `first` up to `last`."""
+            nonlocal size
+            if first == last:
+                return
+            start, end = self._places[first][0], self._end(last - 1)
+            shift = size - start
+            names.extend(self.names[first:last])
+            old = self._places[first:last]
+            places.extend(old if not shift else [(at + shift, flags) for at, flags in old])
+            parts.append(self.data[start:end])
+            size += end - start
+
+        done = 0
+        for path in sorted(updates):
+            position = bisect_left(self.names, path, done)
+            copy(done, position)
+            done = position + (position < len(self.names) and self.names[position] == path)
+            update = updates[path]
+            if update is not None:
+                object_id, words = update
+                flags = min(len(path), _NAME)
+                entry = _STAT.pack(*words) + bytes.fromhex(object_id) + _FLAGS.pack(flags) + path
+                names.append(path)
+                places.append((size, flags))
+                parts.append(entry + bytes(8 - len(entry) % 8))
+                size += len(parts[-1])
+        copy(done, len(self.names))
+        parts[0] = _HEADER.pack(b"DIRC", 2, len(names))
+        whole = b"".join(parts)
+        whole += hashlib.new(
+            "sha1" if self._id_bytes == 20 else "sha256", whole, usedforsecurity=False
+        ).digest()
+        return Listing(names, places, whole, self._id_bytes)
+
+    def _end(self, position: int) -> int:
+        """Where the entry at this position ends in the data."""
+        begins = self._places[position][0]
+        return begins + (_STAT.size + self._id_bytes + _FLAGS.size + len(self.names[position]) + 8 & ~7)
+
     def _entry(self, at: int) -> Known:
-        words = _STAT.unpack_from(self._data, at)
-        object_id = self._data[at + _STAT.size : at + _STAT.size + self._id_bytes].hex()
+        words = _STAT.unpack_from(self.data, at)
+        object_id = self.data[at + _STAT.size : at + _STAT.size + self._id_bytes].hex()
         return Known(f"{words[6]:06o}", object_id, words)
 
 
@@ -117,7 +188,7 @@ def mode_of(now: os.stat_result) -> int:
     return 0o120000 if stat.S_ISLNK(now.st_mode) else now.st_mode
 
 
-def _words(now: os.stat_result) -> tuple[int, ...]:
+def words_of(now: os.stat_result) -> tuple[int, ...]:
     """What git writes of a file's `lstat` into an entry."""
     ctime, mtime = now.st_ctime_ns, now.st_mtime_ns
     return (
@@ -159,7 +230,7 @@ def unchanged(known: Known, file: bytes, index_mtime_ns: int) -> bool:
         return False
     if known.words[9] == 0 and now.st_size == 0 and known.object_id not in _EMPTY_BLOBS:
         return False  # git writes no size where it was not sure itself
-    if _words(now) != known.words:
+    if words_of(now) != known.words:
         return False
     return now.st_mtime_ns < index_mtime_ns or _content(file, known) == known.object_id
 

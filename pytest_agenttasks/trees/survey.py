@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,13 @@ RULE_FILES = (b".gitattributes", b".gitignore")
 """What steers how git sees the other files of its folder and below."""
 MAX_FILE = 100 * 1024 * 1024
 """Bytes; a larger file is neither stored nor landed (a 4 GB sparse file keeps git busy for half a minute)."""
+
+
+_OF_GIT = frozenset((b".", b"g", b"G"))
+"""How every name begins, if it is ASCII, that is git's or that git could be led to take for its own."""
+_NESTED = "nested git repository or a twin of .git"
+_USUAL_FILE = stat.S_IFREG | stat.S_IRUSR
+_USUAL = 0o170000 | stat.S_IRUSR
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,69 +52,87 @@ class Survey:
     files: Mapping[bytes, os.stat_result]
 
 
-def walk(top: Path, skip: Collection[bytes]) -> Iterator[tuple[bytes, os.DirEntry[bytes] | None, str | None]]:
-    """Every file and folder below `top` but its own `.git` and what `skip` names.
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What is in one folder: its `files` are everything that is no folder. `path` ends in `/`, that of the top is empty."""
 
-    Yields (path, entry, None), and (path, None, reason) for a folder that cannot be read. Children of a
-    folder come right after it; symbolic links are not followed.
+    path: bytes
+    files: Sequence[os.DirEntry[bytes]] = ()
+    folders: Sequence[bytes] = ()
+    trouble: str | None = None
+    """Why it cannot be read."""
+
+
+def walk(top: Path, skip: Collection[bytes]) -> Iterator[Folder]:
+    """Every folder below `top` and that itself, without its own `.git` and what `skip` names; no links are followed.
+
+    A folder at a time, as a walk is a good part of what a task costs.
     """
-    root = os.fsencode(top)
-    pending: list[bytes] = [b""]
+    root = os.fsencode(top) + b"/"
+    passed_over = {b".git", *skip}
+    pending = [b""]
     while pending:
-        folder = pending.pop()
+        prefix = pending.pop()
         try:
-            scan = os.scandir(root + b"/" + folder if folder else root)
+            with os.scandir(root + prefix) as scan:
+                entries = [entry for entry in scan if prefix + entry.name not in passed_over]
         except OSError as error:
-            yield folder, None, f"cannot be read ({error.strerror})"
+            yield Folder(prefix, trouble=f"cannot be read ({error.strerror})")
             continue
-        with scan:
-            for entry in scan:
-                path = folder + b"/" + entry.name if folder else entry.name
-                if path == b".git" or path in skip:
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(path)
-                yield path, entry, None
+        folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        files = (
+            [entry for entry in entries if not entry.is_dir(follow_symlinks=False)] if folders else entries
+        )
+        yield Folder(prefix, files, folders)
+        pending += [prefix + name + b"/" for name in folders]
 
 
 def survey(top: Path, skip: Collection[bytes]) -> Survey:
     """Look at every entry of a workspace, apart from the declared dependencies and caches in `skip`."""
     oddities: list[Oddity] = []
     rules: list[bytes] = []
-    filled: set[bytes] = set()
-    folders: set[bytes] = set()
+    empty: list[bytes] = []
     files: dict[bytes, os.stat_result] = {}
-    for path, entry, trouble in walk(top, skip):
-        if entry is None:
-            oddities.append(Oddity(path, f"folder {trouble}"))
-            filled.add(path)
-            continue
-        filled.add(path.rpartition(b"/")[0])
-        name = entry.name
-        if is_git_name(name):
-            oddities.append(Oddity(path, "nested git repository or a twin of .git"))
-        if name in RULE_FILES:
-            rules.append(path)
-        if entry.is_dir(follow_symlinks=False):
-            folders.add(path)
-            continue
-        found = files[path] = entry.stat(follow_symlinks=False)
-        if stat.S_ISLNK(found.st_mode):
-            continue
-        if not stat.S_ISREG(found.st_mode):
-            oddities.append(Oddity(path, f"{_kind(found.st_mode)}, not a regular file"))
-        elif found.st_nlink > 1:
-            oddities.append(Oddity(path, "hard link", found.st_size))
-        elif found.st_size > MAX_FILE:
-            oddities.append(Oddity(path, f"larger than {MAX_FILE // 1024 // 1024} MB", found.st_size))
-        elif not found.st_mode & stat.S_IRUSR:
-            oddities.append(Oddity(path, "unreadable file", found.st_size))
-    return Survey(tuple(oddities), tuple(rules), tuple(sorted(folders - filled)), files)
+    for folder in walk(top, skip):
+        prefix = folder.path
+        if folder.trouble is not None:
+            oddities.append(Oddity(prefix[:-1], f"folder {folder.trouble}"))
+        elif prefix and not folder.files and not folder.folders:
+            empty.append(prefix[:-1])
+        for name in folder.folders:
+            if is_git_name(name):
+                oddities.append(Oddity(prefix + name, _NESTED))
+        for entry in folder.files:
+            name = entry.name
+            path = prefix + name
+            found = files[path] = entry.stat(follow_symlinks=False)
+            if name[:1] in _OF_GIT or not name.isascii():
+                if is_git_name(name):
+                    oddities.append(Oddity(path, _NESTED))
+                if name in RULE_FILES:
+                    rules.append(path)
+            if found.st_mode & _USUAL != _USUAL_FILE or found.st_nlink > 1 or found.st_size > MAX_FILE:
+                oddities += _unusual(path, found)
+    return Survey(tuple(oddities), tuple(rules), tuple(sorted(empty)), files)
+
+
+def _unusual(path: bytes, found: os.stat_result) -> Iterator[Oddity]:
+    """What is odd about an entry that is no folder, by its `lstat`."""
+    if stat.S_ISLNK(found.st_mode):
+        return
+    if not stat.S_ISREG(found.st_mode):
+        yield Oddity(path, f"{_kind(found.st_mode)}, not a regular file")
+    elif found.st_nlink > 1:
+        yield Oddity(path, "hard link", found.st_size)
+    elif found.st_size > MAX_FILE:
+        yield Oddity(path, f"larger than {MAX_FILE // 1024 // 1024} MB", found.st_size)
+    elif not found.st_mode & stat.S_IRUSR:
+        yield Oddity(path, "unreadable file", found.st_size)
 
 
 def is_git_name(name: bytes) -> bool:
     """Whether git, or git on another file system, would take `name` for a `.git`."""
-    if name[:1] not in (b".", b"g", b"G") and name.isascii():
+    if name[:1] not in _OF_GIT and name.isascii():
         return False
     folded = name.decode("utf-8", "surrogateescape").replace("‌", "").rstrip(" .").casefold()
     return folded in (".git", "git~1")

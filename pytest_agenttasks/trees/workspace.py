@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +17,12 @@ import platformdirs
 
 from ..outcome import SetupError
 from .git import GitError, split
-from .index_file import digest, names
+from .index_file import Listing, digest, names, read
 from .removal import mounts_below, remove
 from .repository import Repository, write_config
 from .shadow import Shadow
 from .survey import walk
+from .switch import Swept, switch
 
 Role = Literal["agent", "gate", "review", "services"]
 
@@ -30,8 +31,8 @@ Role = Literal["agent", "gate", "review", "services"]
 class Place:
     """One workspace: `path` holds the files, `root` everything kept for it, `index` is the runner's own.
 
-    `seal`: what the index was when the place was handed to a program, "" where it has not been; `tree`: what it held
-    then.
+    What it was when the runner had brought it to a tree last: `tree`, "" where that is not known, `listing`, None where git
+    has to be asked, and `seal`, the digest of the index.
     """
 
     role: Role
@@ -41,6 +42,7 @@ class Place:
     index: Path
     seal: str = ""
     tree: str = ""
+    listing: Listing | None = None
 
     @property
     def intact(self) -> bool:
@@ -87,31 +89,42 @@ def take_back(where: Place) -> None:
         )
 
 
-def move_to(shadow: Shadow, where: Place, tree: str, keep: Collection[bytes], *, swept: bool = False) -> None:
-    """Make `where` hold exactly `tree`, and besides it only what `keep` names (top-relative paths).
+def move_to(
+    shadow: Shadow, where: Place, tree: str, keep: Collection[bytes], swept: Swept | None = None
+) -> Place:
+    """Make `where` hold exactly `tree`, and besides it only what `keep` names (top-relative paths); returns it with what is
+    known of it now.
 
-    `swept`: `sweep` has been here, and no program since.
+    `swept`: what `sweep` has found here; no program has been here since.
     """
     where.path.mkdir(parents=True, exist_ok=True)
+    listing = None
     try:
-        if not swept:
-            sweep(shadow, where, keep)
-        _switch(shadow, where, tree)
+        listing = switch(shadow, where, swept or sweep(shadow, where, keep), tree)
+        if listing is None:
+            _switch(shadow, where, tree)
     except (GitError, OSError):
         # An agent can make a folder unusable in more ways than are worth undoing: begin with an empty one.
         discard(where)
         where.path.mkdir(parents=True)
         _switch(shadow, where, tree)
+    return replace(
+        where,
+        tree=tree,
+        seal=digest(where.index),
+        listing=listing or read(where.index, shadow.repository.id_bytes),
+    )
 
 
 def _switch(shadow: Shadow, where: Place, tree: str) -> None:
     shadow.git("read-tree", "--reset", "-u", tree, index=where.index, work_tree=where.path)
 
 
-def sweep(shadow: Shadow, where: Place, keep: Collection[bytes]) -> None:
+def sweep(shadow: Shadow, where: Place, keep: Collection[bytes]) -> Swept:
     """Remove all but the files of the place's index and what `keep` names. Raises OSError where that cannot be."""
     remove(where.path / ".git")
-    listed = tracked(shadow, where) if where.index.exists() else set()
+    listing = where.listing if where.tree and where.intact else None
+    listed = set(listing.names) if listing else tracked(shadow, where)
     folders = {b""}
     for path in (*listed, *keep):
         parent = path.rpartition(b"/")[0]
@@ -120,19 +133,44 @@ def sweep(shadow: Shadow, where: Place, keep: Collection[bytes]) -> None:
             parent = parent.rpartition(b"/")[0]
     root = os.fsencode(where.path)
     doomed = []
-    for path, entry, trouble in walk(where.path, keep):
-        if trouble is not None:
-            raise OSError(f"{path!r} {trouble}")
-        if entry is not None and path not in listed and (
-            path not in folders or not entry.is_dir(follow_symlinks=False)
-        ):  # fmt: skip
-            doomed.append(path)
+    files: dict[bytes, os.stat_result] = {}
+    for folder in walk(where.path, keep):
+        prefix = folder.path
+        if folder.trouble is not None:
+            raise OSError(f"{prefix!r} {folder.trouble}")
+        for name in folder.folders:
+            if prefix + name not in folders:
+                doomed.append(prefix + name)
+        for entry in folder.files:
+            path = prefix + entry.name
+            if path in listed:
+                files[path] = entry.stat(follow_symlinks=False)
+            else:
+                doomed.append(path)
     for path in doomed:
         remove(Path(os.fsdecode(root + b"/" + path)))
+    if listing is None or not listing.plain(keep):
+        return Swept()
+    doubtful = listing.differing(files, where.index.stat().st_mtime_ns)
+    return Swept() if doubtful is None else Swept(listing, doubtful)
+
+
+def surely_as_switched(where: Place) -> bool:
+    """Whether every file of the index can be seen, without asking git, to be what it was when the place got its tree."""
+    if where.listing is None:
+        return False
+    top = os.fsencode(where.path) + b"/"
+    try:
+        files = {path: os.lstat(top + path) for path in where.listing.names}
+    except OSError:
+        return False
+    return where.listing.differing(files, where.index.stat().st_mtime_ns) == {}
 
 
 def tracked(shadow: Shadow, where: Place) -> set[bytes]:
-    """The paths in the place's index."""
+    """The paths in the place's index, none where there is no index."""
+    if not where.index.exists():
+        return set()
     known = names(where.index, shadow.repository.id_bytes)
     if known is None:
         known = split(shadow.git("ls-files", "-z", index=where.index, work_tree=where.path))
