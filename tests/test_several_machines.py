@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.claude_api import Say, ScriptedApi, Use
 from tests.far_machine import FarMachine, far
 from tests.junit import cases_of
 from tests.living import until
@@ -349,3 +351,31 @@ def test_n_and_a_machine_are_not_mixed_silently(project: Project) -> None:
     result = project.run("-n", "2", "--tx", "ssh=somewhere")
     assert result.status == 4
     assert "for workers here as well add `--tx N*popen`" in result.output
+
+
+@pytest.mark.real_claude
+def test_the_real_claude_works_there(
+    project: Project, far: FarMachine, claude_cli: Path, claude_api: ScriptedApi
+) -> None:
+    variables = claude_api.environment(far.home, CLAUDE_CODE_MAX_RETRIES="1")
+    del variables["HOME"]
+    settings = {"command": str(claude_cli), "env": variables}
+    text = f"gates: [{{name: tests, run: {GREEN!r}}}]\ncanary: off\nagent: {json.dumps(settings)}\n"
+    project.repository.commit("settings", **{"agenttasks.yaml": text})
+    claude_api.add(
+        [
+            Use("Write", file_path="src/stray.txt", content="x"),
+            Use("Bash", command="echo by claude in $HOME >> src/a.txt", description="append"),
+            Say("Done."),
+        ]
+    )
+    project.task("001-a")
+    result = project.run("--tx", far.tx())
+    assert result.outcomes == {"001-a": "landed"}, result.output
+    assert project.repository.read("src/a.txt") == f"a\nby claude in {far.home}\n"
+    found = result.properties["001-a"]
+    assert float(found["cost_usd"]) > 0
+    assert found["denials"] == "1", "the guard asks there, too"
+    logs = project.path / "tasks/logs/001-a"
+    assert "by claude" in (logs / "attempt-1.transcript.md").read_text()
+    assert len((logs / "attempt-1.refused.jsonl").read_text().splitlines()) == 1
