@@ -22,7 +22,9 @@ from pytest_agenttasks.far import messages, packs
 from pytest_agenttasks.far.connection import Connection
 from pytest_agenttasks.far.machine import Machine
 from pytest_agenttasks.far.names import Elsewhere
-from pytest_agenttasks.outcome import Kind, Outcome
+from pytest_agenttasks.journal_records import AttemptStarted
+from pytest_agenttasks.outcome import Kind, Outcome, SetupError
+from pytest_agenttasks.processes.orphans import process_start_time
 from pytest_agenttasks.run import Run
 from pytest_agenttasks.settings.records import AgentSettings
 from pytest_agenttasks.tasks.task import read
@@ -251,3 +253,36 @@ def test_the_record_says_where_a_session_was_held(repository: UserRepository, tm
         there.attempt("echo x >> src/a.txt")
     record = json.loads((repository.path / "tasks/logs/001-first/attempt-1.json").read_text())
     assert any("its session was held on" in note for note in record["notes"])
+
+
+def test_what_another_worker_is_about_to_fetch_is_left_to_it(
+    repository: UserRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with elsewhere(repository, tmp_path) as there:
+        machine, run = there.run.machine, there.run
+        assert isinstance(machine, Machine)
+        asked: list[str] = []
+        monkeypatch.setattr(machine, "_take_over", lambda _, held: asked.append(held.task))
+        monkeypatch.setattr(machine, "forget", lambda *_: None)
+        monkeypatch.setattr(machine, "_ask", lambda *_: None)
+        parent = psutil.Process(psutil.Process().ppid())
+        living = f"{parent.pid}-{process_start_time(parent.pid)!r}/7"
+        dead = f"{parent.pid}-1.5/8"
+        for owner, task in ((living, "001-a"), (dead, "002-b")):
+            run.journal.history.running[owner] = AttemptStarted(
+                task=task, attempt=1, base="", task_blob="", owner=owner
+            )
+        machine.fetch_left(
+            run, [messages.Held(task=name, attempt=1, tree="") for name in ("001-a", "002-b")], lambda _: None
+        )
+    assert asked == ["002-b"]
+
+
+def test_a_tree_that_is_not_all_there_is_not_kept(
+    repository: UserRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs.Arriving, "unpack", lambda *_, **__: None)
+    with elsewhere(repository, tmp_path) as there:
+        with pytest.raises(SetupError, match="did not arrive whole"):
+            there.attempt("echo x >> src/a.txt")
+        assert kept(there.run.shadow, "refs/attempts/001-first/1") is None

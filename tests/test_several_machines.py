@@ -12,14 +12,12 @@ import psutil
 import pytest
 
 from tests.claude_api import Say, ScriptedApi, Use
-from tests.far_machine import FarMachine, far
+from tests.far_machine import FarMachine
 from tests.junit import cases_of
 from tests.living import until
 from tests.queue_runs import GREEN, Project
 from tests.test_several_agents import SCOPED, TOGETHER, files, gate_every_commit
 from tests.test_stopping import STUBBORN, alive, fingerprint, journal, running
-
-__all__ = ["far"]
 
 PATIENCE = 60.0
 """Seconds: a run here opens a connection before its first task, and one for each worker."""

@@ -39,19 +39,17 @@ class There:
         self._lost: Outcome | None = None
         self._stopped = False
 
+    def _note(self, line: str) -> None:
+        self._run.events.write("elsewhere", host=self._machine.name, what=line)
+
     def ready(self, start: str) -> str:
         run, this, base, machine = self._run, self._this, self._base, self._machine
         run.progress(this.task.name, Progress(step=f"on its way to {machine.name}"))
         this.notes.append(f"its session was held on {machine.name}")
-        told = run.events
         try:
-            connection = machine.connected(
-                run, lambda line: told.write("elsewhere", host=machine.name, what=line)
-            )
+            connection = machine.connected(run, self._note)
             has = messages.read(connection.ask(messages.HAVE), messages.Has)
-            machine.fetch_left(
-                run, has.attempts, lambda line: told.write("elsewhere", host=machine.name, what=line)
-            )
+            machine.fetch_left(run, has.attempts, self._note)
             known = present(run.shadow, has.commits)
             wanted = [base.commit] if base.commit not in known else []
             wanted += [start] if start != base.tree else []
@@ -123,14 +121,14 @@ class There:
         """Raises Ended, or KeyboardInterrupt after a Ctrl-C, where it cannot be fetched now: it is kept there until it is."""
         this, run, machine = self._this, self._run, self._machine
         later = f"what it had done is kept on {machine.name}, in {machine.top}, until it can be fetched"
-        if self._left is None or not self._left.tree:
+        if self._left is None:
+            machine.drop()  # an answer may still be on its way
             if self._lost is not None:
                 this.notes.append(later)
-            machine.drop()
-            if self._lost is not None and not self._stopped:
+                if self._stopped:
+                    raise KeyboardInterrupt
                 raise Ended(self._lost)
-            if self._stopped:
-                raise KeyboardInterrupt
+        if self._left is None or not self._left.tree:  # what ended it is on its way up
             return Snapshot(self._base.tree, (), (), ())
         left = self._left
         sweep_ahead(run, "gate")
