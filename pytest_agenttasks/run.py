@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from filelock import FileLock
 
@@ -15,6 +15,7 @@ from .agents.claude import login_variables
 from .agents.contract import AgentResult, AgentWorkspace, Progress, Prompt
 from .agents.own_files import OwnFiles, own_files
 from .journal import Journal
+from .left_by_git import free_index
 from .outcome import SetupError
 from .owner import this_process
 from .processes import cgroups, sandbox
@@ -34,12 +35,12 @@ from .trees.git import GitError
 from .trees.repository import Repository
 from .trees.repository_checks import working_branch
 from .trees.shadow import Shadow, prepare
-from .trees.workspace import Place, tags
+from .trees.workspace import Place, Role, index_of, tags
 
 if TYPE_CHECKING:
     from .attempt_record import Attempt
     from .base import Base
-    from .bench import Bench
+    from .venue import Venue
 
 
 class Extensions(Protocol):
@@ -58,7 +59,7 @@ class Machine(Protocol):
 
     @property
     def given_up(self) -> str | None: ...
-    def bench(self, run: Run, this: Attempt, base: Base) -> Bench: ...
+    def venue(self, run: Run, this: Attempt, base: Base) -> Venue: ...
 
 
 class NoExtensions:
@@ -182,6 +183,8 @@ def open_run(
             slot = claim(repository.home / "workers")
             stack.callback(slot.release)
             shadow = prepare(repository, excludes, shared=not alone(repository.home / "workers", slot))
+        for role in get_args(Role):  # whoever had this slot before may have been killed
+            free_index(index_of(shadow, role, slot.number))
         journal = Journal(repository.home / "journal.jsonl", this_process(slot.number))
         journal.history.add_stored(attempts(shadow))
         stack.pop_all()

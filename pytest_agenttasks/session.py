@@ -13,13 +13,15 @@ from .agents.registry import unknown
 from .attempt_record import Attempt, failure_before_requeue, logs_of
 from .base import Base
 from .held_signals import uninterrupted
-from .journal_records import AttemptStored, ProgramStarted
+from .journal_records import AttemptStored, ProgramStarted, SessionBegins
 from .outcome import Outcome, SetupError
 from .processes.search_paths import search_paths
 from .processes.supervisor import Finished, StartError
 from .prompt import build_prompt
+from .rejection import rejected
 from .run import Run, agent_environment, agent_files
 from .settings.records import AgentSettings, GateSettings
+from .state_file import put
 from .tasks.task import Task
 from .trees.attempts import keep
 from .trees.changes import shown
@@ -43,6 +45,7 @@ def write_prompt(run: Run, this: Attempt, failures: Sequence[Outcome], base: Bas
     task = this.task
     file = logs_of(run, task) / f"{this.stem}.prompt.md"
     told = failures or failure_before_requeue(run, task)
+    taken_back = rejected(run, task.name)
 
     def text(additions: Sequence[str]) -> str:
         return build_prompt(
@@ -56,6 +59,7 @@ def write_prompt(run: Run, this: Attempt, failures: Sequence[Outcome], base: Bas
             failures=told,
             starts_from_attempt=start != base.tree,
             additions=additions,
+            rejected=taken_back,
         )
 
     additions = run.extensions.prompt(task, Prompt(text(()), file))
@@ -98,6 +102,7 @@ def hold_session(
     )
     run.progress(this.task.name, STARTING)
     this.begun = True
+    run.journal.write(SessionBegins(task=this.task.name, attempt=this.number))
     try:
         result = run.extensions.run_agent(this.task, workspace, prompt)
     except StartError as error:
@@ -170,7 +175,7 @@ def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
     shot = snapshot(
         run.shadow, where, base_tree, run.provider.kept(where), beside=lambda: sweep_ahead(run, "gate")
     )
-    keep_tree(run, this, base_tree, shot.tree)
+    keep_attempt(run, this, shot.tree, base_tree)
     if shot.oddities:
         place = set_aside(where, f"{this.task.name}.{this.number}")
         this.notes.append(f"not everything could be stored; the whole workspace is kept in {place}")
@@ -180,11 +185,19 @@ def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
     return shot
 
 
-def keep_tree(run: Run, this: Attempt, base_tree: str, tree: str) -> None:
-    """Keep an attempt's tree, whose objects are there: as a ref, in the journal, and as a diff beside its logs."""
+def keep_attempt(run: Run, this: Attempt, tree: str, base_tree: str) -> None:
+    """Store an attempt's files under its ref, with their difference to `base_tree` beside its logs."""
     this.tree = tree
     ref = f"refs/attempts/{this.task.name}/{this.number}"
     keep(run.shadow, ref, tree)
-    run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=tree))
-    file = logs_of(run, this.task) / f"{this.stem}.diff"
-    this.difference = run.ahead.submit(lambda: file.write_bytes(patch(run.shadow, base_tree, tree)))
+    run.journal.write(
+        AttemptStored(
+            task=this.task.name, attempt=this.number, ref=ref, tree=tree, by_hand=bool(this.finished_by)
+        )
+    )
+    this.difference = run.ahead.submit(lambda: write_difference(run, this, base_tree, tree))
+
+
+def write_difference(run: Run, this: Attempt, base_tree: str, tree: str) -> None:
+    """What the attempt has changed, as a patch beside its logs; a file that is there is whole."""
+    put(logs_of(run, this.task) / f"{this.stem}.diff", patch(run.shadow, base_tree, tree))

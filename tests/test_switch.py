@@ -19,7 +19,7 @@ from pytest_agenttasks.trees.index_file import names, read
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.shadow import Shadow, prepare
 from pytest_agenttasks.trees.survey import survey
-from pytest_agenttasks.trees.workspace import Place, move_to, place
+from pytest_agenttasks.trees.workspace import Place, move_to, place, surely_as_switched
 from tests.user_repository import UserRepository, make_repository
 
 Files = Mapping[str, str]
@@ -276,3 +276,13 @@ def test_a_place_that_is_known_no_more_is_made_by_git(user: UserRepository) -> N
     where = move_to(shadow, where, second, ())
     assert on_disk(where) == {"a": "2\n"}
     is_whole(shadow, replace(where), second)
+
+
+@pytest.mark.parametrize("how", ["append", "delete", "same-size", "program", "folder", "link"])
+def test_what_a_program_has_changed_since_is_seen(user: UserRepository, how: str) -> None:
+    shadow = prepare(discover(user.path), [])
+    first, second = tree_of(user, {"a": "a\n", "b": "b\n"}), tree_of(user, {"a": "a\n", "b": "c\n"})
+    where = move_to(shadow, aged(move_to(shadow, place(shadow, "gate", 0), first, ())), second, ())
+    assert surely_as_switched(where), "written within the tick of the index, and the same"
+    DISTURBANCES[how](where.path / "b")
+    assert not surely_as_switched(where)

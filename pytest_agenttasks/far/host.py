@@ -22,7 +22,6 @@ from ..agents.registry import built_in_agents, unknown
 from ..agents.registry import preflight as agent_preflight
 from ..attempt_record import Attempt, logs_of
 from ..base import Base
-from ..bench import Here
 from ..journal_records import AttemptEnded, AttemptStarted
 from ..outcome import Ended, Kind, Outcome, SetupError
 from ..processes import cgroup_tree, sandbox
@@ -35,6 +34,7 @@ from ..trees.checkout import environment
 from ..trees.repository import Repository
 from ..trees.snapshot import Snapshot
 from ..trees.workspace import place
+from ..venue import Here
 from . import messages
 from .clone import attempts_in, commits_of, move_branch, open_clone, take_tags
 from .line import Line, Logs
@@ -155,12 +155,11 @@ def _have(_line: Line, _stack: ExitStack, opened: Opened, _document: str) -> obj
 
 def _has(run: Run, said: Sequence[str]) -> messages.Has:
     run.journal.refresh()
-    starts = run.journal.history.starts
-    held = []
-    for (task, number), tree in attempts_in(run.shadow).items():
-        begun = starts.get(task)
-        base = begun.base if begun is not None and begun.attempt == number else ""
-        held.append(messages.Held(task=task, attempt=number, tree=tree, base=base))
+    bases = run.journal.history.bases
+    held = [
+        messages.Held(task=task, attempt=number, tree=tree, base=bases.get((task, number), ""))
+        for (task, number), tree in attempts_in(run.shadow).items()
+    ]
     return messages.Has(
         commits=commits_of(run.repository),
         attempts=tuple(held),

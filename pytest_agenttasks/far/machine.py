@@ -15,16 +15,16 @@ from ..base import Base
 from ..outcome import Kind, Outcome, SetupError
 from ..owner import lives
 from ..run import Run
-from ..session import keep_tree
+from ..session import keep_attempt
 from ..tasks.task import Task, read
 from ..trees.attempts import kept
 from . import messages
-from .bench import There
 from .connection import Connection, Lost
 from .logs import write_log
 from .messages import Has, Held, Wanted
 from .names import Elsewhere
 from .packs import arriving, pieces, present, whole
+from .venue import There
 
 SETTINGS = (
     "filter.",
@@ -60,7 +60,7 @@ class Machine:
     def given_up(self) -> str | None:
         return f"{self.name} cannot be reached any more" if self._failed >= TRIES else None
 
-    def bench(self, run: Run, this: Attempt, base: Base) -> There:
+    def venue(self, run: Run, this: Attempt, base: Base) -> There:
         return There(self, run, this, base)
 
     def check(self, run: Run, say: Callable[[str], None]) -> None:
@@ -131,7 +131,7 @@ class Machine:
         this = Attempt(_task(run, held.task), held.attempt)
         self.fetch(run, this, held.base)
         base = present(run.shadow, [held.base] if held.base else [])
-        keep_tree(run, this, run.tree_of(base[0]) if base else held.tree, held.tree)
+        keep_attempt(run, this, held.tree, run.tree_of(base[0]) if base else held.tree)
         this.notes.append(f"its session was held on {self.name}")
         ended = run.journal.history.ended.get(held.task, ())
         if not any(end.attempt == held.attempt for end in ended):

@@ -11,11 +11,12 @@ import pytest
 
 from ..outcome import SetupError
 from ..plugin import OPTIONS, Typed
-from ..queue import Queue, open_queue
+from ..queue import Queue, finish_moves, open_queue
 from ..settings.loading import load
 from ..settings.records import FILE_NAME
 from ..trees.repository import Repository, discover
 from . import typed as typed_module
+from .announcer import Announcer
 from .choosing import Choosing
 from .exit_status import ExitStatus
 from .limits import OwnAccount
@@ -88,17 +89,19 @@ def activate(config: pytest.Config, *, within_run: bool) -> None:
     register = config.pluginmanager.register
     register(terminal, "agenttasks-terminal")
     register(ExitStatus(session), "agenttasks-exit-status")
+    announcer = Announcer(session, account)
+    register(announcer, "agenttasks-announcer")
     for task in plan.tasks:
         for tag in task.front.tags:
             config.addinivalue_line("markers", f"{tag}: tag of agent tasks")
     if several:
         from .distribute import Distribution
 
-        register(Distribution(session, account, terminal, machines), "agenttasks-distribution")
+        register(Distribution(session, account, terminal, announcer, machines), "agenttasks-distribution")
     else:
         config.option.numprocesses, config.option.tx = None, []
         register(Choosing(session), "agenttasks-choosing")
-        register(Serial(session, account, terminal), "agenttasks-serial")
+        register(Serial(session, account, terminal, announcer), "agenttasks-serial")
 
 
 def _refuse_unsupported(option: argparse.Namespace) -> None:
@@ -123,6 +126,7 @@ def _plan(config: pytest.Config, asked: Path) -> tuple[Repository, Plan]:
     repository = discover(start if start.is_dir() else directory)
     queue = open_queue(repository, asked)
     _refuse_other_folders(queue)
+    finish_moves(queue)
     named = config.getoption("agent_config")
     file = _absolute(directory / named) if named else repository.top / FILE_NAME
     if named and not file.is_file():

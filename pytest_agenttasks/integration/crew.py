@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ class Member:
 
 @dataclass
 class Crew:
-    """`told` are notes and `stops` reasons to stop, both to be taken by the process's own thread."""
+    """`notes`, `stops` (reasons to stop) and `events` are to be taken by the process's own thread."""
 
     account: OwnAccount
     members: dict[str, Member] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Crew:
     leaving: dict[str, str] = field(default_factory=dict)
     """Workers that can do no more tasks, and why; the others go on."""
     _lock: Lock = field(default_factory=Lock)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
     def join(self, name: str, answer: Callable[[object], None], label: str = "") -> Callable[[Any], None]:
         """A new worker, shown as `label`; returns what is to be called with each of its messages. That runs in a thread
@@ -88,3 +90,5 @@ class Crew:
             self.notes.append(values[0])
         elif kind == wire.STOP:
             self.stops.append(values[0])
+        elif kind == wire.EVENT:
+            self.events.append(json.loads(values[0]))

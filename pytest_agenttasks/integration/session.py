@@ -11,6 +11,7 @@ import pytest
 from .. import attempt as attempt_module
 from ..attempt_record import Attempt, earlier_failures
 from ..bookkeeping import commit_queue, give_up
+from ..meanwhile import text_id
 from ..outcome import Kind, Outcome, SetupError
 from ..preflight import landed_commit
 from ..queue import names
@@ -30,7 +31,8 @@ from .task_progress import Progress
 class QueueSession:
     """Opened when the option is given; `run` is there once the loop has started.
 
-    `chosen` are the tasks that were selected, `rows` what became of each, `notes` the lines below the table.
+    `chosen` are the tasks that were selected, `rows` what became of each, `notes` the lines below the table. `stopped`:
+    why nothing more was handed out.
     """
 
     def __init__(self, config: pytest.Config, repository: Repository, plan: Plan, account: Account) -> None:
@@ -45,6 +47,7 @@ class QueueSession:
         self.rows: dict[str, Row] = {}
         self.chosen: Sequence[Task] = ()
         self.notes: list[str] = []
+        self.stopped: str | None = None
 
     @property
     def all_landed(self) -> bool:
@@ -120,12 +123,25 @@ class QueueSession:
             )
             run.events.write("task-refused", task=task.name, problems="; ".join(lines))
             return outcome
+        if not progress.begun and (used_up := self._used_up(task, progress)) is not None:
+            return used_up
         progress.begun += 1
         this = attempt_module.attempt(run, task, progress.charged, self._timeout())
         assert this.outcome is not None
         progress.attempts.append(this)
         self.account.add(_used(this))
         return this.outcome
+
+    def _used_up(self, task: Task, progress: Progress) -> Outcome | None:
+        """The last outcome of a task whose attempts are used up: the run was killed before it was given up. None where
+        it has one left, or another text since."""
+        run = self.run
+        assert run is not None
+        started = run.journal.history.starts.get(task.name)
+        most = task.front.max_attempts or self.settings.max_attempts
+        if len(progress.charged) < most or started is None or started.task_blob != text_id(run, task):
+            return None
+        return progress.charged[-1]
 
     def interrupted(self, item: TaskItem) -> Outcome:
         """Record that the item's task was stopped, in an attempt or between two."""
@@ -190,7 +206,7 @@ class QueueSession:
             self.notes.append(f"{item.task.name}: flaky, green when run again: gate {gates}")
         if isinstance(decision, Final) and decision.give_up:
             try:
-                note = give_up(run, item.task)
+                note = give_up(run, item.task, progress.outcomes[-1])
             except Exception as error:
                 raise SetupError(
                     f"{item.task.path}: cannot be moved to {self.queue.failed}: {error}"

@@ -34,6 +34,7 @@ REPEAT = "repeat"  # asks; the answer is a reason or None
 STOP = "stop"  # why
 LEAVES = "leaves"  # why; asks whether another worker will do its task: then it gets no more
 NOTE = "note"  # a line below the table
+EVENT = "event"  # a record of the event log, as JSON
 
 
 def plain_row(row: Row) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import platformdirs
 
 from ..outcome import SetupError
 from .git import GitError, split
-from .index_file import Listing, digest, names, read
+from .index_file import Listing, digest, names, read, unchanged
 from .removal import mounts_below, remove
 from .repository import Repository, write_config
 from .shadow import Shadow
@@ -66,11 +66,16 @@ def place(shadow: Shadow, role: Role, worker: int) -> Place:
         worker=worker,
         root=root,
         path=root / shadow.repository.top.name,
-        index=shadow.git_dir / f"{role}-{worker}.index",
+        index=index_of(shadow, role, worker),
     )
     take_back(where)
     (root / "tmp").mkdir(exist_ok=True)
     return where
+
+
+def index_of(shadow: Shadow, role: Role, worker: int) -> Path:
+    """The runner's own index of a place."""
+    return shadow.git_dir / f"{role}-{worker}.index"
 
 
 def take_back(where: Place) -> None:
@@ -160,11 +165,15 @@ def surely_as_switched(where: Place) -> bool:
     if where.listing is None:
         return False
     top = os.fsencode(where.path) + b"/"
+    as_of = where.index.stat().st_mtime_ns
     try:
         files = {path: os.lstat(top + path) for path in where.listing.names}
     except OSError:
         return False
-    return where.listing.differing(files, where.index.stat().st_mtime_ns) == {}
+    differing = where.listing.differing(files, as_of)
+    return differing is not None and all(
+        unchanged(known, top + path, as_of) for path, known in differing.items()
+    )
 
 
 def tracked(shadow: Shadow, where: Place) -> set[bytes]:

@@ -18,7 +18,7 @@ from .trees.snapshot import Snapshot
 from .trees.workspace import Place
 
 
-class Bench(Protocol):
+class Venue(Protocol):
     """One attempt's, its steps to be taken in this order."""
 
     def ready(self, start: str) -> str:
@@ -70,11 +70,11 @@ class Here:
         return store(self._run, self._this, self.where, self._base.tree)
 
 
-def bench_of(run: Run, this: Attempt, base: Base) -> Bench:
-    """The bench for one attempt."""
+def venue_of(run: Run, this: Attempt, base: Base) -> Venue:
+    """The venue for one attempt."""
     if run.machine is None:
         return Here(run, this, base)
-    return run.machine.bench(run, this, base)
+    return run.machine.venue(run, this, base)
 
 
 def prepare(run: Run, tree: str, commit: str) -> None:

@@ -114,7 +114,7 @@ def test_later_sessions_take_only_what_is_new(
             yield piece
 
     monkeypatch.setattr("pytest_agenttasks.far.machine.pieces", counting)
-    monkeypatch.setattr("pytest_agenttasks.far.bench.pieces", counting)
+    monkeypatch.setattr("pytest_agenttasks.far.venue.pieces", counting)
     repository.commit("many", **{f"lib/{n}.txt": f"{n}\n" for n in range(200)})
     with elsewhere(
         repository, tmp_path, gates=[{"name": "tests", "run": "! grep -q bad src/a.txt"}]

@@ -12,7 +12,7 @@ from ..base import Base
 from ..held_signals import uninterrupted
 from ..outcome import Ended, Kind, Outcome, SetupError
 from ..run import Run
-from ..session import keep_tree
+from ..session import keep_attempt
 from ..trees.checkout import sweep_ahead
 from ..trees.snapshot import Snapshot
 from . import messages
@@ -152,7 +152,7 @@ class There:
             raise SetupError(
                 f"{machine.name}: attempt {this.number} of {this.task.name} is another one there"
             )
-        keep_tree(run, this, self._base.tree, tree)
+        keep_attempt(run, this, tree, self._base.tree)
         run.events.write(
             "fetched", task=this.task.name, attempt=this.number, host=machine.name, took=round(time.monotonic() - began, 3)
         )  # fmt: skip
