@@ -472,6 +472,30 @@ MUTANTS: tuple[Mutant, ...] = (
         "agent_changes(before, after)",
         ("tests/test_upkeep.py::test_an_agents_line_is_not_lost_where_a_result_lands_later",),
     ),
+    Mutant(
+        "I9",
+        "an agent on another machine outlives the connection",
+        "far/line.py",
+        '        if self.lost:\n            raise KeyboardInterrupt("the connection is gone")\n',
+        "",
+        ("tests/test_far_line.py::test_a_connection_that_is_closed_ends_what_goes_on_at_once",),
+    ),
+    Mutant(
+        "I7",
+        "what was done on another machine is removed there before it is stored here",
+        "far/machine.py",
+        'if kept(run.shadow, f"refs/attempts/{held.task}/{held.attempt}") is None:',
+        "if held.task is None:",
+        ("tests/test_far_venue.py::test_what_was_stored_there_and_not_here_is_fetched_first",),
+    ),
+    Mutant(
+        "I7",
+        "what comes from another machine is kept although parts of it are missing",
+        "far/machine.py",
+        "if not present(run.shadow, [tree]) or not whole(run.shadow, tree, known):",
+        "if tree is None:",
+        ("tests/test_far_venue.py::test_a_tree_that_is_not_all_there_is_not_kept",),
+    ),
 )
 
 DEATHS = "tests/test_crashes.py"
