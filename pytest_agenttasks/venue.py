@@ -63,8 +63,11 @@ class Here:
     def services(self) -> AbstractContextManager[None]:
         return services.of_session(self._run, self._this, self.where)
 
-    def hold(self, run: Run, prompt: Prompt, timeout: float | None) -> AgentResult:
-        return hold_session(run, self._this, self.where, self._base, prompt, timeout)
+    def hold(
+        self, run: Run, prompt: Prompt, timeout: float | None, budget_usd: float | None = None
+    ) -> AgentResult:
+        """`budget_usd`: the most that it may cost, where that has been decided elsewhere."""
+        return hold_session(run, self._this, self.where, self._base, prompt, timeout, budget_usd)
 
     def store(self) -> Snapshot:
         return store(self._run, self._this, self.where, self._base.tree)

@@ -286,3 +286,21 @@ def test_a_tree_that_is_not_all_there_is_not_kept(
         with pytest.raises(SetupError, match="did not arrive whole"):
             there.attempt("echo x >> src/a.txt")
         assert kept(there.run.shadow, "refs/attempts/001-first/1") is None
+
+
+def test_what_a_session_there_may_cost_and_has_cost_is_counted_here(
+    repository: UserRepository, tmp_path: Path
+) -> None:
+    with elsewhere(repository, tmp_path, budget={"sessions": 9, "task_sessions": 1}) as there:
+        first = there.attempt("echo more >> src/a.txt; echo out > out.txt")
+        assert first.outcome
+        assert first.outcome.kind is Kind.SCOPE
+        assert len(first.bills) == 1
+        ledger = there.run.journal.history.ledger
+        assert ledger.of_task("001-first").sessions == 1
+        assert ledger.of_run(there.run.began).sessions == 1
+        assert not ledger.going_on
+        second = there.attempt("echo more >> src/a.txt")
+        assert second.outcome
+        assert second.outcome.kind is Kind.AGENT
+        assert "budget" in second.outcome.summary

@@ -16,6 +16,7 @@ from typing import Any
 
 import pluggy
 from filelock import FileLock
+from msgspec import structs
 
 from ..agents.contract import AgentResult, AgentWorkspace, Prompt
 from ..agents.registry import built_in_agents, unknown
@@ -28,6 +29,7 @@ from ..processes import cgroup_tree, sandbox
 from ..queue import Queue, ensure_folders
 from ..recovery import clear_place, recover_all
 from ..run import NoExtensions, Run, agent_environment, agent_files, open_run
+from ..settings.records import BudgetSettings, TaskBudget
 from ..tasks.task import Task, parse
 from ..trees import recipe_checks
 from ..trees.checkout import environment
@@ -117,8 +119,10 @@ def _open(line: Line, stack: ExitStack, opened: Opened, document: str) -> object
     queue = Queue(repository.top / wanted.pending, wanted.queue, wanted.tracked)
     queue.pending.mkdir(parents=True, exist_ok=True)
     ensure_folders(queue)
+    # What sessions may cost together is counted at home.
+    settings = structs.replace(messages.settings_of(wanted.settings), budget=BudgetSettings())
     run = open_run(
-        repository, queue, messages.settings_of(wanted.settings), Path(wanted.settings_file), BuiltIn(),
+        repository, queue, settings, Path(wanted.settings_file), BuiltIn(),
         progress=line.progress, typed=frozenset(wanted.typed), branch=opened.branch,
     )  # fmt: skip
     stack.callback(run.close)
@@ -176,6 +180,7 @@ def _ready(line: Line, _stack: ExitStack, opened: Opened, document: str) -> obje
         move_branch(run.repository, run.branch, wanted.base)
     clear_place(run)
     task = parse(run.queue.pending / f"{wanted.task}.md", wanted.data)
+    task = replace(task, front=structs.replace(task.front, budget=TaskBudget()))  # counted at home
     this = opened.this = Attempt(task, wanted.attempt)
     run.journal.write(AttemptStarted(task=task.name, attempt=this.number, base=wanted.base, task_blob=""))
     base = Base(wanted.base, wanted.tree, None, messages.rules_of(wanted.rules))
@@ -202,7 +207,7 @@ def _hold(line: Line, _stack: ExitStack, opened: Opened, document: str) -> objec
         try:
             with here.services():
                 try:
-                    result = here.hold(run, prompt, told.timeout)
+                    result = here.hold(run, prompt, told.timeout, told.budget_usd)
                 finally:
                     shot = here.store()
         except Ended as failed:

@@ -105,10 +105,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """`timeout` is in seconds, None: the settings' own."""
+    """`timeout` is in seconds, None: the settings' own. `budget_usd`: what the session may cost, None: no limit."""
 
     prompt: str
     timeout: float | None
+    budget_usd: float | None = None
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):

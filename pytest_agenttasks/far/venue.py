@@ -6,6 +6,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from .. import spending
 from ..agents.contract import STARTING, AgentResult, Progress, Prompt
 from ..attempt_record import Attempt, logs_of
 from ..base import Base
@@ -74,6 +75,12 @@ class There:
         return nullcontext()  # they are there, around the session
 
     def hold(self, run: Run, prompt: Prompt, timeout: float | None) -> AgentResult:
+        own = self._this.task.front.budget_usd or self._run.settings.agent.budget_usd
+        with spending.session(self._run, self._this, self._this.stem, own) as held:
+            result = held.result = self._hold(run, prompt, timeout, held.cap.usd)
+        return spending.judged(held, result)
+
+    def _hold(self, run: Run, prompt: Prompt, timeout: float | None, budget_usd: float | None) -> AgentResult:
         this, machine = self._this, self._machine
         settings = self._run.settings
         logs = logs_of(run, this.task)
@@ -87,9 +94,8 @@ class There:
             limit = min(this.task.front.timeout or settings.agent.timeout, timeout or float("inf"))
             within = limit + services.up_timeout + services.down_timeout + CLOSING
             try:
-                document = connection.ask(
-                    messages.HOLD, messages.Told(prompt=prompt.text, timeout=timeout), within=within
-                )
+                told = messages.Told(prompt=prompt.text, timeout=timeout, budget_usd=budget_usd)
+                document = connection.ask(messages.HOLD, told, within=within)
             except KeyboardInterrupt:
                 self._stopped = True
                 with uninterrupted():
