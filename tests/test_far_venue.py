@@ -303,4 +303,4 @@ def test_what_a_session_there_may_cost_and_has_cost_is_counted_here(
         second = there.attempt("echo more >> src/a.txt")
         assert second.outcome
         assert second.outcome.kind is Kind.AGENT
-        assert "budget" in second.outcome.summary
+        assert second.outcome.summary == "all 1 session of 001-first are used"
