@@ -27,15 +27,21 @@ from .trees.workspace import place, state_folder
 
 
 @named("the run cannot start")
-def check(run: Run, say: Callable[[str], None]) -> None:
-    """Make sure that a run can start, after mending what a crashed one left. Raises SetupError."""
+def check(
+    run: Run,
+    say: Callable[[str], None],
+    check_agents: Callable[[Run, Callable[[str], None]], None] | None = None,
+) -> None:
+    """Make sure that a run can start, after mending what a crashed one left. Raises SetupError.
+
+    `check_agents` is asked whether sessions can be held, None: `check_agent`.
+    """
     _mend(run, say)
     refuse_dirty(run.repository, run.queue.relative if run.queue.tracked else None)
     _look_at_gates(run, say)
-    _check_agent(run, say)
+    (check_agents or check_agent)(run, say)
     for line in review_session.preflight(run):
         say(line)
-    agent_files(run, run.settings.agent)
     _begin(run, say)
 
 
@@ -100,7 +106,8 @@ def _begin(run: Run, say: Callable[[str], None]) -> None:
         raise SetupError(gates.explain_red_base(run, red))
 
 
-def _check_agent(run: Run, say: Callable[[str], None]) -> None:
+def check_agent(run: Run, say: Callable[[str], None]) -> None:
+    """Whether sessions can be held on this machine. Raises SetupError."""
     settings = run.settings.agent
     where = place(run.shadow, "agent", run.worker)
     found = environment(
@@ -112,6 +119,7 @@ def _check_agent(run: Run, say: Callable[[str], None]) -> None:
             raise SetupError(unknown(settings.name, run.agent_named_by))
     elif described:
         say(f"agent {settings.name}: {described}")
+    agent_files(run, settings)
 
 
 def landed_commit(run: Run, name: str) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from filelock import FileLock
 
@@ -38,6 +38,11 @@ from .trees.repository_checks import working_branch
 from .trees.shadow import Shadow, prepare
 from .trees.workspace import Place, Role, index_of, tags
 
+if TYPE_CHECKING:
+    from .attempt_record import Attempt
+    from .base import Base
+    from .venue import Venue
+
 
 class Extensions(Protocol):
     """What plugins may add; the pytest glue answers from its hooks."""
@@ -48,6 +53,14 @@ class Extensions(Protocol):
     def check_changes(self, task: Task, changes: Sequence[Change]) -> Sequence[str]: ...
     def commit_message(self, task: Task, message: str) -> str | None: ...
     def knows_agent(self, name: str) -> bool: ...
+
+
+class Machine(Protocol):
+    """Another machine, where this process's sessions are held. `given_up`: why it is no longer tried, None: it is."""
+
+    @property
+    def given_up(self) -> str | None: ...
+    def venue(self, run: Run, this: Attempt, base: Base) -> Venue: ...
 
 
 class NoExtensions:
@@ -78,6 +91,7 @@ class Run:
 
     `typed` are the settings' keys that the command line gave. `began`: when the whole run did, of whose workers this may be
     one; `until`: nothing is begun after that (both epoch seconds). `workers`: how many agents the run has at a time.
+    `machine`: where its sessions are held, None: here.
     """
 
     repository: Repository
@@ -102,6 +116,7 @@ class Run:
     workers: int = 1
     titles: dict[str, str] = field(default_factory=dict)
     progress: Callable[[str, Progress], None] = lambda task, progress: None
+    machine: Machine | None = None
 
     @property
     def worker(self) -> int:

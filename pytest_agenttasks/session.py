@@ -69,9 +69,18 @@ def write_prompt(run: Run, this: Attempt, failures: Sequence[Outcome], base: Bas
 
 
 def hold_session(
-    run: Run, this: Attempt, where: Place, base: Base, prompt: Prompt, timeout: float | None
+    run: Run,
+    this: Attempt,
+    where: Place,
+    base: Base,
+    prompt: Prompt,
+    timeout: float | None,
+    budget_usd: float | None = None,
 ) -> AgentResult:
-    """One session of the agent; when it returns no process of it is alive. Raises SetupError when there is no such agent."""
+    """One session of the agent; when it returns no process of it is alive. Raises SetupError when there is no such agent.
+
+    `budget_usd`: the most that it may cost, where that has been decided elsewhere.
+    """
     settings, front = run.settings.agent, this.task.front
     limit = min(front.timeout or settings.timeout, timeout or float("inf"))
     found = environment(
@@ -84,7 +93,8 @@ def hold_session(
         rules_file, workspace=where.path, tmp=where.tmp, scope=this.task.scope, allow_tests=front.allow_tests,
         rules=base.rules,
     )  # fmt: skip
-    with spending.session(run, this, this.stem, front.budget_usd or settings.budget_usd) as held:
+    own = budget_usd or front.budget_usd or settings.budget_usd
+    with spending.session(run, this, this.stem, own) as held:
         workspace = AgentWorkspace(
             path=where.path,
             environment=variables,

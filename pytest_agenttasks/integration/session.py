@@ -56,6 +56,12 @@ class QueueSession:
         landed = {name for name, row in self.rows.items() if row.kind is Kind.LANDED}
         return all(task.name in landed for task in self.chosen)
 
+    @property
+    def given_up(self) -> str | None:
+        """Why this process can hold no more sessions, None: it can."""
+        machine = None if self.run is None else self.run.machine
+        return None if machine is None else machine.given_up
+
     def prepare(self, item: TaskItem) -> None:
         """Skip a task that is blocked or held. Called in the setup phase."""
         assert self.run is not None
