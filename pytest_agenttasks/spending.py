@@ -110,7 +110,7 @@ def judged(held: Session, result: AgentResult) -> AgentResult:
     over = failure is not None and (result.details or {}).get("subtype") == OVER_BUDGET
     if not over or failure is None or budget is None:
         return result
-    summary = f"the session used up what was left of the budget {budget.name} ({held.cap.usd:.2f} USD)"
+    summary = f"the session used up what was left of the budget {budget.name} ({held.cap.usd:.3g} USD)"
     if budget.name not in _SHARED:
         advice = "split the task, or raise its `budget` (front matter, or `budget.task_usd`)"
         return replace(result, failure=replace(failure, summary=summary, advice=advice))

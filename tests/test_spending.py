@@ -326,3 +326,12 @@ def test_nothing_is_asked_or_locked_without_a_budget(repository: UserRepository)
     with opened(repository, gates=GREEN) as run:
         attempt_task(run)
         assert not (run.repository.home / "budget.lock").exists()
+
+
+def test_an_end_that_two_have_written_down_counts_once(repository: UserRepository) -> None:
+    with opened(repository) as run:
+        killed(run)
+        for _ in range(2):
+            run.journal.write(SessionEnded(of=DEAD, cost_usd=0.5))
+        assert run.journal.history.ledger.of_run(run.began) == Spending(sessions=1, usd=0.5)
+        assert run.journal.history.ledger.total == Spending(sessions=1, usd=0.5)
