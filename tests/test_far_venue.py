@@ -163,7 +163,6 @@ def test_what_was_stored_there_and_not_here_is_fetched_first(
 def test_a_side_that_goes_silent_is_given_up_and_ends_what_it_did(
     repository: UserRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages, "SILENCE", 3.0)
     ready = tmp_path / "ready"
     with elsewhere(repository, tmp_path) as there:
         frozen: list[psutil.Process] = []
@@ -174,6 +173,7 @@ def test_a_side_that_goes_silent_is_given_up_and_ends_what_it_did(
                 frozen.append(agent)
                 frozen.append(psutil.Process(psutil.Process(agent.ppid()).ppid()))
                 frozen[1].send_signal(signal.SIGSTOP)
+                monkeypatch.setattr(messages, "SILENCE", 3.0)  # not sooner: signs of life come every ten
 
         there.run.supervisor.tick = tick
         this = there.attempt(
