@@ -472,6 +472,30 @@ MUTANTS: tuple[Mutant, ...] = (
         "agent_changes(before, after)",
         ("tests/test_upkeep.py::test_an_agents_line_is_not_lost_where_a_result_lands_later",),
     ),
+    Mutant(
+        "I9",
+        "an agent on another machine outlives the connection",
+        "far/line.py",
+        '        if self.lost:\n            raise KeyboardInterrupt("the connection is gone")\n',
+        "",
+        ("tests/test_far_line.py::test_a_connection_that_is_closed_ends_what_goes_on_at_once",),
+    ),
+    Mutant(
+        "I7",
+        "what was done on another machine is removed there before it is stored here",
+        "far/machine.py",
+        'if kept(run.shadow, f"refs/attempts/{held.task}/{held.attempt}") is None:',
+        "if held.task is None:",
+        ("tests/test_far_venue.py::test_what_was_stored_there_and_not_here_is_fetched_first",),
+    ),
+    Mutant(
+        "I7",
+        "what comes from another machine is kept although parts of it are missing",
+        "far/machine.py",
+        "if not present(run.shadow, [tree]) or not whole(run.shadow, tree, known):",
+        "if tree is None:",
+        ("tests/test_far_venue.py::test_a_tree_that_is_not_all_there_is_not_kept",),
+    ),
 )
 
 DEATHS = "tests/test_crashes.py"
@@ -589,6 +613,22 @@ MUTANTS += (
         "    target = git_dir if git_dir.is_dir() else half\n",
         "    target = git_dir\n",
         (f"{DEATHS}::test_a_death_at_each_step_of_committing_the_queue",),
+    ),
+    Mutant(
+        "I7",
+        "a task that has failed anew counts as reviewed by an approval from before",
+        "approvals.py",
+        "review.at.timestamp() >= since",
+        "review.at.timestamp() >= 0",
+        ("tests/test_approvals.py::test_a_failed_task_is_open_until_it_is_approved_after_it_failed",),
+    ),
+    Mutant(
+        "I14",
+        "a rejection takes away what others changed since in the same lines",
+        "trees/undoing.py",
+        "        except GitError:  # conflicts, or what is no text\n            return None\n",
+        "        except GitError:  # conflicts, or what is no text\n            return theirs.object_id\n",
+        ("tests/test_undoing.py::test_a_later_change_of_the_same_is_a_conflict",),
     ),
     Mutant(
         "I9",
