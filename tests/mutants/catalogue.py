@@ -216,7 +216,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "I7",
         "what a session left is not kept",
         "session.py",
-        "    keep(run.shadow, ref, shot.tree)\n",
+        "    keep(run.shadow, ref, tree)\n",
         "",
         (
             "tests/test_stopping.py::test_a_signal_ends_the_agent_keeps_its_work_and_leaves_the_rest_as_it_was",
