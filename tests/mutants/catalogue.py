@@ -544,11 +544,11 @@ MUTANTS += (
     ),
     Mutant(
         "I12",
-        "half of a private repository is taken for a whole one",
+        "a private repository that is spoilt is not put right",
         "trees/shadow.py",
-        "    target = git_dir if git_dir.is_dir() else half\n",
-        "    target = git_dir\n",
-        (f"{DEATHS}::test_a_death_at_each_step_of_committing_the_queue",),
+        '        for name in ("config.lock", "HEAD.lock", "HEAD"):',
+        "        for name in ():",
+        ("tests/test_crashes_state_files.py",),
     ),
     Mutant(
         "I9",
