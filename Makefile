@@ -10,7 +10,7 @@ ATTACKS := $(wildcard tests/test_attack*.py)
 # Hundreds of short Python processes would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo setup test attacks crashes mutants lint types check bench wheel clean
+.PHONY: demo setup test attacks crashes mutants lint types check bench soak wheel clean
 
 demo: $(VENV)/installed
 	$(BIN)/agenttasks demo --agent $(AGENT)
@@ -41,6 +41,9 @@ check: lint types test attacks mutants demo
 
 bench: $(VENV)/developer
 	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/developer
+	$(BIN)/python -m soak $(ARGS)
 
 wheel: $(VENV)/developer
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from . import acceptance, canary, gates, pause, retry, review_gate, services, together
@@ -42,6 +42,11 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
     Always returns with an outcome, a defect of the runner included (INTERNAL), but for KeyboardInterrupt (what
     the agent did is kept) and SetupError (nothing further can run).
     """
+    return recorded(run, task, lambda this: _resume(run, this) or _attempt(run, this, failures, timeout))
+
+
+def recorded(run: Run, task: Task, work: Callable[[Attempt], Outcome]) -> Attempt:
+    """One attempt, whoever does the `work`: with the task's files claimed, and written down however it ends."""
     this = Attempt(task, run.journal.history.attempts.get(task.name, 0) + 1)
     begun = time.monotonic()
     with ExitStack() as held:
@@ -51,7 +56,7 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
             run.journal.refresh()
             clear_place(run)
             this.number = run.journal.history.attempts.get(task.name, 0) + 1
-            this.outcome = _resume(run, this) or _attempt(run, this, failures, timeout)
+            this.outcome = work(this)
         except Ended as ended:
             this.outcome = ended.outcome
         except KeyboardInterrupt:
@@ -111,7 +116,7 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
             pause.announce(run, task.name, this.agent.failure)
             raise Ended(this.agent.failure)
     verdict, memory = inspect(run, this, base, shot)
-    return _land(run, this, base.tree, verdict.allowed, memory)
+    return land(run, this, base.tree, verdict.allowed, memory)
 
 
 def _ask_canary(run: Run, this: Attempt, base: Base) -> None:
@@ -154,7 +159,7 @@ def _workspace(run: Run, start: str, base: Base) -> tuple[Place, str]:
         ) from failed
 
 
-def _land(
+def land(
     run: Run, this: Attempt, base_tree: str, changes: Sequence[Change], memory: AgentMemory | None
 ) -> Outcome:
     """Compose on the tip, gate exactly that tree, and move the branch to it; again when the branch has moved."""
@@ -260,7 +265,7 @@ def _resume(run: Run, this: Attempt) -> Outcome | None:
     if passed.branch == run.branch and passed.task_blob == text_id(run, this.task):
         run.events.write("landing-resumed", task=this.task.name, commit=passed.commit)
         try:
-            return _land(run, this, run.tree_of(passed.old), *taken_up(run, this.task, passed))
+            return land(run, this, run.tree_of(passed.old), *taken_up(run, this.task, passed))
         except Ended as ended:
             refused = this.task.name not in run.journal.history.passed  # by a review
             if refused or ended.outcome.kind not in (Kind.MOVED, Kind.GATE, Kind.ACCEPT):

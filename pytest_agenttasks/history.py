@@ -19,6 +19,7 @@ from .journal_records import (
     Passed,
     ProgramStarted,
     Recovered,
+    Rejected,
     Released,
     RunStarted,
     ServicesEnded,
@@ -36,8 +37,14 @@ class History:
     charged: dict[str, int] = field(default_factory=dict)
     ended: dict[str, list[AttemptEnded]] = field(default_factory=dict)
     landed: dict[str, Landed] = field(default_factory=dict)
+    failed: dict[str, Failed] = field(default_factory=dict)
+    """The tasks that were given up and have not been queued again."""
+    rejected: dict[str, Rejected] = field(default_factory=dict)
+    """The last rejection of each task that has not landed since."""
     passed: dict[str, Passed] = field(default_factory=dict)
     starts: dict[str, AttemptStarted] = field(default_factory=dict)
+    bases: dict[tuple[str, int], str] = field(default_factory=dict)
+    """The commit that each attempt (task and number) began from."""
     guarded: dict[str, CanaryAsked] = field(default_factory=dict)
     together: set[str] = field(default_factory=set)
     """The tasks that have failed only together with what had landed meanwhile, since they were queued."""
@@ -57,6 +64,7 @@ class History:
             case AttemptStarted(task=task):
                 self.attempts[task] = max(self.attempts.get(task, 0), record.attempt)
                 self.starts[task] = record
+                self.bases[task, record.attempt] = record.base
                 self.running[record.owner] = record
             case CanaryAsked(task=task):
                 self.guarded[task] = record
@@ -78,6 +86,7 @@ class History:
             case Landed(task=task):
                 self.passed.pop(task, None)
                 self.landed[task] = record
+                self.rejected.pop(task, None)
                 self._begin_anew(task)
             case AttemptEnded(task=task):
                 self._close(task, record.attempt)
@@ -85,7 +94,7 @@ class History:
                 self.spent_usd += record.cost_usd or 0.0
                 if record.together:
                     self.together.add(task)
-                if record.kind.charged:
+                if record.charged:
                     self.charged[task] = self.charged.get(task, 0) + 1
             case ServicesStarted():
                 self.services[record.role, record.worker] = record
@@ -93,16 +102,22 @@ class History:
                 self.services.pop((record.role, record.worker), None)
             case Failed(task=task):
                 self._begin_anew(task)
+                self.failed[task] = record
             case Released(task=task):
                 self._begin_anew(task)
                 self.landed.pop(task, None)
+            case Rejected(task=task):
+                self._begin_anew(task)
+                self.landed.pop(task, None)
+                self.rejected[task] = record
             case AttemptStored():
-                self.sessions += 1
+                self.sessions += not record.by_hand
             case Recovered(of=owner):
                 for opened in (self.running, self.interrupted, self.programs):
                     opened.pop(owner, None)
 
     def _begin_anew(self, task: str) -> None:
+        self.failed.pop(task, None)
         self.charged.pop(task, None)
         self.together.discard(task)
 

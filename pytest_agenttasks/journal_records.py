@@ -58,6 +58,7 @@ class AttemptStored(Record, frozen=True, tag="attempt-stored"):
     attempt: int
     ref: str
     tree: str
+    by_hand: bool = False
 
 
 class Passed(Record, frozen=True, tag="passed"):
@@ -117,6 +118,12 @@ class AttemptEnded(Record, frozen=True, tag="attempt-ended"):
     session: str | None = None
     flaky: tuple[str, ...] = ()
     together: bool = False
+    by_hand: bool = False
+
+    @property
+    def charged(self) -> bool:
+        """Whether it uses up one of the task's attempts; what a person has tried does not."""
+        return self.kind.charged and not self.by_hand
 
 
 class ServicesStarted(Record, frozen=True, tag="services-started"):
@@ -148,6 +155,15 @@ class Released(Record, frozen=True, tag="released"):
     task: str
 
 
+class Rejected(Record, frozen=True, tag="rejected"):
+    """A person has taken the landed `commit` back, and has put the task back with a reason: as Released, and the next
+    session is shown both."""
+
+    task: str
+    commit: str
+    why: str
+
+
 class Recovered(Record, frozen=True, tag="recovered"):
     """What the dead process `of` had left is ended, stored and written down: nothing more is to be done for it."""
 
@@ -172,5 +188,6 @@ AnyRecord = (
     | ServicesEnded
     | Failed
     | Released
+    | Rejected
     | Recovered
 )

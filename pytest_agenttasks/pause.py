@@ -24,6 +24,8 @@ from .state_file import load, save
 from .trees.repository import Repository
 from .turn import shown
 
+SAME = 60.0
+"""Seconds by which a pause that goes on may grow, and still be the one that has been told of."""
 KINDS = (Kind.USAGE_LIMIT, Kind.OVERLOADED, Kind.NETWORK, Kind.AUTH)
 
 
@@ -49,6 +51,11 @@ def announce(run: Run, task: str, outcome: Outcome) -> None:
     """
     if outcome.kind not in KINDS:
         return
+    with FileLock(_file(run).with_suffix(".announcing.lock"), thread_local=False):
+        _announce(run, task, outcome)
+
+
+def _announce(run: Run, task: str, outcome: Outcome) -> None:
     now = time.time()
     known = load(_file(run), Pause)
     count = 0 if known is None else known.count + (known.until <= now)
@@ -61,7 +68,14 @@ def announce(run: Run, task: str, outcome: Outcome) -> None:
     if known is not None:
         until = max(until, known.until)
     save(_file(run), Pause(kind=outcome.kind, why=outcome.summary, task=task, until=until, count=count))
-    run.events.write("pause", task=task, kind=outcome.kind.value, until=round(until), why=outcome.summary)
+    same = known is not None and known.until > now and until - known.until < SAME
+    run.events.write(
+        "pause-met" if same else "pause",
+        task=task,
+        kind=outcome.kind.value,
+        until=round(until),
+        why=outcome.summary,
+    )
 
 
 def wait(run: Run, task: str) -> float:
@@ -90,6 +104,7 @@ def session_begins(run: Run, task: str) -> Iterator[Run]:
         if lock.is_locked:
             if load(_file(run), Pause) == known:  # else another session has met a new one
                 _file(run).unlink(missing_ok=True)
+                run.events.write("resumed", task=task, kind=known.kind.value, why=known.why)
             lock.release()
 
     def progress(name: str, now: Progress) -> None:

@@ -25,7 +25,12 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
         "wait",
     ),
     ("--agent-until", "HH:MM", "hand out nothing after that time", "until"),
-    ("--agent-review-every", "N", "stop for a human after N landed tasks", "review.every_tasks"),
+    (
+        "--agent-review-every",
+        "N",
+        "stop for a human after N landed tasks since the last approval",
+        "review.every_tasks",
+    ),
 )
 """Flag, metavar, help, and the key in agenttasks.yaml that it overrides."""
 

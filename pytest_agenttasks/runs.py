@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from .last_run import key
 from .outcome import SetupError
 from .queue import Queue
 from .trees.repository import Repository
@@ -24,7 +24,7 @@ def run_lock(repository: Repository, queue: Queue) -> Iterator[None]:
     or one in another worktree, whose checkout and branch are others."""
     folder = repository.home / "runs"
     folder.mkdir(parents=True, exist_ok=True)
-    name = hashlib.sha256(os.fsencode(queue.pending)).hexdigest()[:16]
+    name = key(queue)
     owner = folder / f"{name}.json"
     lock = FileLock(folder / f"{name}.lock")
     with _nobody_starts(repository):

@@ -18,6 +18,7 @@ from .outcome import Outcome, SetupError
 from .processes.search_paths import search_paths
 from .processes.supervisor import Finished, StartError
 from .prompt import build_prompt
+from .rejection import rejected
 from .run import Run, agent_environment, agent_files
 from .settings.records import AgentSettings, GateSettings
 from .state_file import put
@@ -44,6 +45,7 @@ def write_prompt(run: Run, this: Attempt, failures: Sequence[Outcome], base: Bas
     task = this.task
     file = logs_of(run, task) / f"{this.stem}.prompt.md"
     told = failures or failure_before_requeue(run, task)
+    taken_back = rejected(run, task.name)
 
     def text(additions: Sequence[str]) -> str:
         return build_prompt(
@@ -57,6 +59,7 @@ def write_prompt(run: Run, this: Attempt, failures: Sequence[Outcome], base: Bas
             failures=told,
             starts_from_attempt=start != base.tree,
             additions=additions,
+            rejected=taken_back,
         )
 
     additions = run.extensions.prompt(task, Prompt(text(()), file))
@@ -172,11 +175,7 @@ def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
     shot = snapshot(
         run.shadow, where, base_tree, run.provider.kept(where), beside=lambda: sweep_ahead(run, "gate")
     )
-    this.tree = shot.tree
-    ref = f"refs/attempts/{this.task.name}/{this.number}"
-    keep(run.shadow, ref, shot.tree)
-    run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree))
-    this.difference = run.ahead.submit(lambda: write_difference(run, this, base_tree, shot.tree))
+    keep_attempt(run, this, shot.tree, base_tree)
     if shot.oddities:
         place = set_aside(where, f"{this.task.name}.{this.number}")
         this.notes.append(f"not everything could be stored; the whole workspace is kept in {place}")
@@ -184,6 +183,19 @@ def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
         names = ", ".join(shown(path) for path in shot.left_over[:10])
         this.notes.append(f"ignored files left out: {names}")
     return shot
+
+
+def keep_attempt(run: Run, this: Attempt, tree: str, base_tree: str) -> None:
+    """Store an attempt's files under its ref, with their difference to `base_tree` beside its logs."""
+    this.tree = tree
+    ref = f"refs/attempts/{this.task.name}/{this.number}"
+    keep(run.shadow, ref, tree)
+    run.journal.write(
+        AttemptStored(
+            task=this.task.name, attempt=this.number, ref=ref, tree=tree, by_hand=bool(this.finished_by)
+        )
+    )
+    this.difference = run.ahead.submit(lambda: write_difference(run, this, base_tree, tree))
 
 
 def write_difference(run: Run, this: Attempt, base_tree: str, tree: str) -> None:

@@ -47,6 +47,19 @@ def alone(folder: Path, slot: Slot) -> bool:
     return True
 
 
+def held(folder: Path) -> set[int]:
+    """The slots that living processes hold; as `alone`, only while none can be claimed."""
+    found = set()
+    for file in folder.glob("*.lock"):
+        if file.stem.isdecimal():
+            lock = _try(folder, int(file.stem))
+            if lock is None:
+                found.add(int(file.stem))
+            else:
+                lock.release()
+    return found
+
+
 def _try(folder: Path, number: int) -> FileLock | None:
     lock = FileLock(folder / f"{number}.lock", thread_local=False)
     try:

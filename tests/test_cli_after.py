@@ -93,7 +93,7 @@ def test_requeue_moves_nothing_when_one_name_is_wrong(
     after: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["requeue", "002-stray", "001-fine"]) == 4
-    assert "001-fine: neither failed nor held" in capsys.readouterr().err
+    assert "001-fine: has landed; `agenttasks reject 001-fine -m WHY`" in capsys.readouterr().err
     assert after.where("002-stray") == ["failed"]
     after.task("002-stray")
     assert main(["requeue", "002-stray"]) == 4

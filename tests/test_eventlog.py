@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_agenttasks.outcome import Kind
+from pytest_agenttasks.report import eventlog
 from pytest_agenttasks.report.eventlog import LONGEST_VALUE, EventLog
 
 NOW = datetime(2026, 11, 22, 14, 5, 9, 123456, tzinfo=timezone(timedelta(hours=1)))
@@ -192,3 +193,31 @@ def test_a_full_disk_is_an_error_and_tells_nobody_of_the_event(
         log.write("x")
     assert caught.value.errno == errno.ENOSPC
     assert records == []
+
+
+def test_a_large_log_goes_on_in_a_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eventlog, "LARGE", 200)
+    log = log_at(tmp_path)
+    for number in range(20):
+        log.write("x", n=number)
+    parts = eventlog.rotated(log.path)
+    assert [part.name for part in parts] == [f"orchestration.{n}.log" for n in range(1, len(parts) + 1)]
+    assert len(parts) > 2
+    found = [line for file in (*parts, log.path) if file.exists() for line in file.read_text().splitlines()]
+    assert found == [f"{STAMP} x - n={number}" for number in range(20)]
+
+
+def test_processes_that_rotate_at_once_lose_no_line(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from pytest_agenttasks.report import eventlog\n"
+        "eventlog.LARGE = 3000\n"
+        "log = eventlog.EventLog(pathlib.Path(sys.argv[1]))\n"
+        "for n in range(300): log.write('x', who=sys.argv[2], n=n)"
+    )
+    path = tmp_path / "logs" / "orchestration.log"
+    writers = [subprocess.Popen([sys.executable, "-c", program, str(path), str(who)]) for who in range(3)]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    files = [*eventlog.rotated(path), *([path] if path.exists() else [])]
+    assert len(files) > 3
+    found = [line.split()[3:] for file in files for line in file.read_text().splitlines() if line]
+    assert sorted(found) == sorted([f"who={who}", f"n={n}"] for who in range(3) for n in range(300))

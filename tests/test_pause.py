@@ -76,6 +76,9 @@ def test_all_wait_for_the_end_of_a_pause_and_then_for_the_first_that_shows_life(
         (tmp_path / f"alive-{one}-1").touch()
         until(lambda: begun(tmp_path) == {one, other})
         assert not pause_file(repository).exists()
+        log = (repository.path / "tasks/logs/orchestration.log").read_text().splitlines()
+        told = [line.split()[1:3] for line in log if line.split()[1] in ("pause", "resumed")]
+        assert told == [["pause", "001-a"], ["resumed", one]]
         for name in NAMES[1:]:
             go(tmp_path, f"{name}-1")
         assert [process.answer()["kind"] for process in others] == ["landed", "landed"]

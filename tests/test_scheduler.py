@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pytest_agenttasks.integration.limits import Used
 from pytest_agenttasks.integration.schedule import Schedule
 from pytest_agenttasks.integration.scheduler import TaskScheduler
-from pytest_agenttasks.settings.records import BudgetSettings, ReviewSettings, Settings
+from pytest_agenttasks.settings.records import BudgetSettings, Settings
 from pytest_agenttasks.tasks.scope import overlap
 from pytest_agenttasks.tasks.task import Task
 from tests.nodes import FakeNode, finish, join, scheduler, tasks
@@ -133,12 +133,10 @@ def test_an_empty_collection_is_finished_at_once() -> None:
 
 @pytest.mark.parametrize("limit", ["sessions", "landed"])
 def test_tasks_that_run_count_against_the_limits(limit: str) -> None:
-    settings = (
-        Settings(budget=BudgetSettings(sessions=2))
-        if limit == "sessions"
-        else Settings(review=ReviewSettings(every_tasks=2))
-    )
+    settings = Settings(budget=BudgetSettings(sessions=2)) if limit == "sessions" else Settings()
     made = scheduler(tasks(["a", "b", "c", "d"]), settings)
+    if limit == "landed":
+        made.account.checkpoint = lambda more: "2 landed" if made.account.used.landed + more >= 2 else None
     nodes = [FakeNode(f"gw{n}") for n in range(3)]
     for node in nodes:
         join(made, node, ["a", "b", "c", "d"])

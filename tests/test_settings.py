@@ -171,9 +171,7 @@ def test_an_error_of_the_command_line_is_said_to_be_one(read: Read) -> None:
     assert message(read, "max_attempts: 1", max_attempts=0).startswith(
         "command line: `max_attempts`: expected"
     )
-    assert message(read, "", review__every_tasks=3).startswith(
-        "command line: `review.every_tasks` is not supported"
-    )
+    assert message(read, "", review__every_tasks=0).startswith("command line: `review.every_tasks`: expected")
     assert message(read, "max_attempts: 0", agent__name="x").startswith("agenttasks.yaml:1: `max_attempts`")
     assert message(read, "agent: 3", agent__name="x").startswith("agenttasks.yaml:1: `agent`: expected keys")
 

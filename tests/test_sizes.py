@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_agenttasks.settings.schema import schema
-from pytest_agenttasks.settings.sizes import ALLOWED, parse_size
+from pytest_agenttasks.settings.sizes import ALLOWED, format_size, parse_size
 from tests.settings_texts import Read, message, reader
 
 
@@ -56,3 +56,18 @@ def test_what_is_wrong_is_told_with_its_place(read: Read, text: str, said: str) 
 def test_null_is_the_default(read: Read) -> None:
     assert read("limits: {memory: null, processes: null}") == read("limits:") == read("")
     assert schema()["$defs"]["LimitsSettings"]["properties"]["memory"]["default"] is None
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1536, "1.5 KB"),
+        (20 << 20, "20 MB"),
+        (3 << 40, "3.0 TB"),
+        (9 << 50, "9216 TB"),
+    ],
+)
+def test_a_size_for_people(size: int, text: str) -> None:
+    assert format_size(size) == text

@@ -32,7 +32,7 @@ def test_reviews_are_counted_apart_from_the_attempts_sessions() -> None:
         Row("b", Kind.LANDED, 1, 1.0, 0.5, "d" * 40, ""),
     ]
     assert "3 sessions, 1 review, $1.00" in table(rows, 100)
-    assert "review" not in table(rows[1:], 100)
+    assert " review," not in table(rows[1:], 100)
 
 
 def test_the_table_says_what_became_of_each_task() -> None:
@@ -44,7 +44,7 @@ def test_the_table_says_what_became_of_each_task() -> None:
         "\n"
         "landed 1 of 3 (1 blocked, 1 gate), 3 sessions, $1.52, 13m 06s\n"
         "  agenttasks show 018-pool  # why it failed\n"
-        "  git log                   # what landed\n"
+        "  agenttasks review         # what landed, riskiest first\n"
         "  still pending, for the next run: 019-next"
     )
 
@@ -128,7 +128,7 @@ def test_many_failures_are_left_to_the_status() -> None:
         "agenttasks show t1  # why it failed",
         "agenttasks show t2  # why it failed",
         "agenttasks status   # all 5 that failed",
-        "git log             # what landed",
+        "agenttasks review   # what landed, riskiest first",
     ]
 
 

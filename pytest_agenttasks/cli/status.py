@@ -8,12 +8,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .. import canary, pause
+from .. import approvals, canary, checkpoint, pause
 from ..history import History
 from ..journal import Journal
+from ..outcome import SetupError
 from ..queue import Queue, names
 from ..report.printable import one_line, printable
 from ..runs import going_on
+from ..settings.loading import load
+from ..settings.records import FILE_NAME
 from ..trees.repository import Repository, is_ancestor
 from .place import open_place
 
@@ -68,6 +71,7 @@ def gather(repository: Repository, queue: Queue, history: History) -> dict[str, 
         ],
         "canary": _canary(repository),
         "pause": _pause(repository),
+        "review": _review(repository, queue, history),
         "sessions": history.sessions,
         "spent_usd": round(history.spent_usd, 4),
     }
@@ -88,6 +92,19 @@ def _pause(repository: Repository) -> dict[str, Any] | None:
     return {"kind": known.kind.value, "why": known.why, "task": known.task, "until": known.until}
 
 
+def _review(repository: Repository, queue: Queue, history: History) -> dict[str, Any]:
+    """What nobody has approved yet, the commit of the last approval, and why the next run would stop at once."""
+    try:
+        reviews = approvals.read(repository, queue)
+        found = approvals.awaiting(repository, queue, history, reviews)
+        since = checkpoint.oldest(history, found)
+        due = checkpoint.due(load(repository.top / FILE_NAME).review, found, since, time.time())
+    except SetupError as error:
+        return {"landed": None, "failed": None, "up_to": None, "due": str(error)}
+    up_to = approvals.approved_up_to(reviews)
+    return {"landed": len(found.landed), "failed": len(found.failed), "up_to": up_to, "due": due}
+
+
 def _canary(repository: Repository) -> dict[str, str] | None:
     """Whether a gate noticed when everything was broken, as the last run found it."""
     answer = canary.last(repository)
@@ -106,6 +123,12 @@ def _text(found: dict[str, Any]) -> str:
         f"  {len(found['pending'])} pending, {len(found['done'])} done, {len(found['failed'])} failed, "
         f"{len(found['held'])} held; {found['sessions']} sessions, ${found['spent_usd']:.2f}"
     )
+    review = found["review"]
+    if review["due"] is not None:
+        lines.append(f"  {one_line(review['due'], 300)}")
+    elif review["landed"] or review["failed"]:
+        counts = f"{review['landed']} landed, {review['failed']} failed"
+        lines.append(f"  not approved yet: {counts}; `agenttasks review` shows them")
     for name in found["verified_not_landed"]:
         lines.append(f"  {printable(name)}: verified, not landed yet; the next run goes on with it")
     if found["canary"] is not None:

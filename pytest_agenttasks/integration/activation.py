@@ -16,6 +16,7 @@ from ..settings.loading import load
 from ..settings.records import FILE_NAME
 from ..trees.repository import Repository, discover
 from . import typed as typed_module
+from .announcer import Announcer
 from .choosing import Choosing
 from .exit_status import ExitStatus
 from .limits import OwnAccount
@@ -86,17 +87,19 @@ def activate(config: pytest.Config, *, within_run: bool) -> None:
     register = config.pluginmanager.register
     register(terminal, "agenttasks-terminal")
     register(ExitStatus(session), "agenttasks-exit-status")
+    announcer = Announcer(session, account)
+    register(announcer, "agenttasks-announcer")
     for task in plan.tasks:
         for tag in task.front.tags:
             config.addinivalue_line("markers", f"{tag}: tag of agent tasks")
     if several:
         from .distribute import Distribution
 
-        register(Distribution(session, account, terminal), "agenttasks-distribution")
+        register(Distribution(session, account, terminal, announcer), "agenttasks-distribution")
     else:
         config.option.numprocesses, config.option.tx = None, []
         register(Choosing(session), "agenttasks-choosing")
-        register(Serial(session, account, terminal), "agenttasks-serial")
+        register(Serial(session, account, terminal, announcer), "agenttasks-serial")
 
 
 def _refuse_unsupported(option: argparse.Namespace) -> None:

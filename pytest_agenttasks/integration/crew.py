@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,12 +33,13 @@ class Member:
 
 @dataclass
 class Crew:
-    """`told` are notes and `stops` reasons to stop, both to be taken by the process's own thread."""
+    """`notes`, `stops` (reasons to stop) and `events` are to be taken by the process's own thread."""
 
     account: OwnAccount
     members: dict[str, Member] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     stops: list[str] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
     def join(self, name: str, answer: Callable[[object], None]) -> Callable[[Any], None]:
         """A new worker; returns what is to be called with each of its messages. That runs in a thread of execnet's."""
@@ -72,3 +74,5 @@ class Crew:
             self.notes.append(values[0])
         elif kind == wire.STOP:
             self.stops.append(values[0])
+        elif kind == wire.EVENT:
+            self.events.append(json.loads(values[0]))

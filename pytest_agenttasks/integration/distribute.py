@@ -19,12 +19,13 @@ from ..report.printable import printable
 from ..report.summary import Row
 from ..trees.repository_checks import working_branch
 from . import wire
+from .announcer import Announcer
 from .board import Board
 from .collection import Explanation
 from .crash import end_worker
 from .crew import Crew, Member
 from .hand_over import to_plain
-from .limits import OwnAccount, Used
+from .limits import OwnAccount, Reason, Used
 from .opening import obey_signals, start, usage_error, warnings_are_no_errors
 from .schedule import Schedule
 from .scheduler import TaskScheduler
@@ -40,10 +41,13 @@ DRAIN = 9.0
 class Distribution:
     """The hooks of a run with `-n`."""
 
-    def __init__(self, session: QueueSession, account: OwnAccount, terminal: Terminal) -> None:
+    def __init__(
+        self, session: QueueSession, account: OwnAccount, terminal: Terminal, announcer: Announcer
+    ) -> None:
         self.queue_session = session
         self.account = account
         self.terminal = terminal
+        self.announcer = announcer
         self.crew = Crew(account)
         self.scheduler = TaskScheduler(session.config, account, self._begin, self._tick)
         self.board = Board(session, self.crew, self.scheduler)
@@ -88,7 +92,9 @@ class Distribution:
             except KeyboardInterrupt:
                 self._drain(distributed)
                 raise
-            self._take_messages()
+            finally:
+                self._take_messages()
+                self.queue_session.stopped = self.scheduler.stopped
             if self.scheduler.stopped is not None:
                 raise session.Interrupted(self.scheduler.stopped)
             return result
@@ -100,7 +106,7 @@ class Distribution:
         session.chosen = [tasks[node_id] for node_id in node_ids]
         if session.chosen:
             try:
-                start(session, self.terminal, self.account, self._stack)
+                start(session, self.terminal, self.announcer, self._stack)
             except SetupError as error:
                 raise usage_error(error) from error
             self.board.open()
@@ -113,6 +119,8 @@ class Distribution:
     def _take_messages(self) -> None:
         while self.crew.stops:
             self.scheduler.stop(self.crew.stops.pop(0))
+        while self.crew.events:
+            self.announcer.hear(self.crew.events.pop(0))
         while self.crew.notes:
             self.queue_session.notes.append(self.crew.notes.pop(0))
 
@@ -169,7 +177,7 @@ class Distribution:
 
     def _drain(self, distributed: Any) -> None:
         """Have the workers end their agents, and take what they report of it."""
-        self.scheduler.stop("interrupted")
+        self.scheduler.stop(Reason("interrupted", "interrupted"))
         distributed.triggershutdown()
         for member in self.crew.members.values():
             if member.pid is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from threading import Lock
@@ -22,6 +23,17 @@ class Used:
         return Used(*(a + b for a, b in zip(astuple(self), astuple(more), strict=True)))
 
 
+class Reason(str):
+    """Why nothing more is handed out, as the user reads it; `kind` is the same for programs."""
+
+    kind: str
+
+    def __new__(cls, kind: str, text: str) -> Reason:
+        made = super().__new__(cls, text)
+        made.kind = kind
+        return made
+
+
 class Account(Protocol):
     """Where attempts are counted, and which says whether one more may begin."""
 
@@ -32,10 +44,14 @@ class Account(Protocol):
 
 
 class OwnAccount:
-    """The account of a run, in the process that hands out its tasks. Several threads may use it."""
+    """The account of a run, in the process that hands out its tasks. Several threads may use it.
+
+    `checkpoint` says why a person should look first, given how many tasks are being worked on; for one thread only.
+    """
 
     def __init__(self, settings: Settings, began: datetime) -> None:
         self.used = Used()
+        self.checkpoint: Callable[[int], str | None] = lambda _more: None
         self._settings = settings
         self._began = began
         self._lock = Lock()
@@ -50,15 +66,19 @@ class OwnAccount:
         with self._lock:
             self._handed_out += change
 
-    def exhausted(self) -> str | None:
+    def exhausted(self) -> Reason | None:
         """Why no further task may be handed out, now or later; None while there is no reason."""
-        return reached(self._settings, self.used, self._began)
+        limit = reached(self._settings, self.used, self._began)
+        if limit is None and (checkpoint := self.checkpoint(0)) is not None:
+            return Reason("review", checkpoint)
+        return limit
 
     def full(self) -> bool:
         """Whether the tasks that are handed out may use up all that is left: then the next one has to wait for them."""
         with self._lock:
-            expected = self.used + Used(sessions=self._handed_out, landed=self._handed_out)
-        return reached(self._settings, expected, self._began) is not None
+            handed_out = self._handed_out
+            expected = self.used + Used(sessions=handed_out, landed=handed_out)
+        return bool(reached(self._settings, expected, self._began) or self.checkpoint(handed_out))
 
     def repeat(self) -> str | None:
         with self._lock:
@@ -73,17 +93,16 @@ def now() -> datetime:
     return datetime.now()
 
 
-def reached(settings: Settings, used: Used, began: datetime) -> str | None:
+def reached(settings: Settings, used: Used, began: datetime) -> Reason | None:
     """Why no further task may be handed out in the run that `began` then; None while there is no reason."""
-    budget, every = settings.budget, settings.review.every_tasks
+    budget = settings.budget
     if budget.usd is not None and used.spent >= budget.usd:
-        return f"the budget of {budget.usd:.2f} USD is spent ({used.spent:.2f} USD)"
+        return Reason("budget", f"the budget of {budget.usd:.2f} USD is spent ({used.spent:.2f} USD)")
     if budget.sessions is not None and used.sessions >= budget.sessions:
-        return f"{used.sessions} session{'s' * (used.sessions > 1)} used, as many as this run may"
-    if every is not None and used.landed >= every:
-        return f"{used.landed} tasks have landed: time for a review (`git log`, then start again)"
+        more = "s" * (used.sessions > 1)
+        return Reason("budget", f"{used.sessions} session{more} used, as many as this run may")
     if settings.until is not None and past(settings.until, began, now()):
-        return f"it is past {settings.until}"
+        return Reason("time", f"it is past {settings.until}")
     return None
 
 

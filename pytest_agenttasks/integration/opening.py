@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import signal
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 import pytest
 from _pytest.junitxml import xml_key
 
 from .. import canary
 from ..agents.registry import built_in_agents
+from ..base import memory_of
+from ..checkpoint import Checkpoint
+from ..memory.upkeep import size_warning
+from ..outcome import SetupError
 from ..preflight import check
 from ..queue import ensure_folders
 from ..report.printable import printable
 from ..run import Run, open_run
 from ..runs import run_lock
+from ..trees.git import GitError
+from .announcer import Announcer
 from .extensions import BUILT_IN, HookExtensions
-from .limits import OwnAccount
 from .screen import Screen
 from .session import QueueSession
 from .terminal import Terminal
@@ -27,8 +33,17 @@ from .terminal import Terminal
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-def open_for(session: QueueSession, screen: Screen, stack: ExitStack, branch: str | None = None) -> Run:
-    """The run of this process on `branch` (None: the one checked out); `stack` closes it. Raises SetupError."""
+def open_for(
+    session: QueueSession,
+    screen: Screen,
+    stack: ExitStack,
+    listener: Callable[[dict[str, Any]], None],
+    branch: str | None = None,
+) -> Run:
+    """The run of this process on `branch` (None: the one checked out); `stack` closes it. Raises SetupError.
+
+    `listener` hears of each event that this process writes.
+    """
     config, plan = session.config, session.plan
     extensions = HookExtensions(config)
     for agent_name, agent in built_in_agents().items():
@@ -37,7 +52,7 @@ def open_for(session: QueueSession, screen: Screen, stack: ExitStack, branch: st
             config.pluginmanager.register(agent, name)
     run = open_run(
         session.repository, plan.queue, plan.settings, plan.settings_file, extensions,
-        listeners=[extensions.event], progress=screen.progress, typed=plan.typed,
+        listeners=[listener], progress=screen.progress, typed=plan.typed,
         branch=branch,
     )  # fmt: skip
     stack.callback(run.close)
@@ -47,22 +62,28 @@ def open_for(session: QueueSession, screen: Screen, stack: ExitStack, branch: st
     return run
 
 
-def start(session: QueueSession, terminal: Terminal, account: OwnAccount, stack: ExitStack) -> Run:
+def start(session: QueueSession, terminal: Terminal, announcer: Announcer, stack: ExitStack) -> Run:
     """Everything that is looked at before anything is spent. Raises SetupError; `stack` ends the run."""
+    announcer.open()
+    try:
+        return _start(session, terminal, announcer, stack)
+    except SetupError as error:
+        announcer.refused(error)
+        raise
+
+
+def _start(session: QueueSession, terminal: Terminal, announcer: Announcer, stack: ExitStack) -> Run:
     stack.enter_context(run_lock(session.repository, session.queue))
-    run = open_for(session, terminal, stack)
+    run = open_for(session, terminal, stack, announcer.hear)
     stack.callback(ensure_folders, session.queue)
     terminal.begin("checks before the first task")
     check(run, terminal.say)
     _ask_canary(run, session, terminal)
     terminal.clear()
     session.run = run
-    run.events.write("run-started", tasks=len(session.chosen), branch=run.branch)
-    stack.callback(
-        lambda: run.events.write(
-            "run-ended", landed=account.used.landed, spent_usd=round(account.used.spent, 4)
-        )
-    )
+    announcer.account.checkpoint = Checkpoint(run)
+    stack.callback(_warn_of_size, run, session)
+    announcer.begin()
     return run
 
 
@@ -79,6 +100,14 @@ def _ask_canary(run: Run, session: QueueSession, terminal: Terminal) -> None:
     xml = session.config.stash.get(xml_key, None)
     if xml is not None:
         xml.add_global_property("canary", printable(f"{answer.guarded}: {answer.why}"))
+
+
+def _warn_of_size(run: Run, session: QueueSession) -> None:
+    """At the end, for sessions have added to it."""
+    with suppress(SetupError, GitError):  # said where it matters
+        memory = memory_of(run.shadow, run.repository.tip(), run.settings.memory.file)
+        if warning := size_warning(run.settings.memory.file, memory.text):
+            session.notes.append(f"WARNING: {warning}")
 
 
 def obey_signals(stack: ExitStack) -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from ..outcome import SetupError
+from .announcer import Announcer
 from .collection import TaskItem
 from .limits import OwnAccount
 from .opening import obey_signals, start, usage_error, warnings_are_no_errors
@@ -19,10 +20,13 @@ from .terminal import Terminal
 class Serial:
     """The hooks of a run without `-n`."""
 
-    def __init__(self, session: QueueSession, account: OwnAccount, terminal: Terminal) -> None:
+    def __init__(
+        self, session: QueueSession, account: OwnAccount, terminal: Terminal, announcer: Announcer
+    ) -> None:
         self.queue_session = session
         self.account = account
         self.terminal = terminal
+        self.announcer = announcer
         self.protocol = ItemProtocol(session, terminal)
         session.config.pluginmanager.register(self.protocol, "agenttasks-protocol")
 
@@ -33,7 +37,7 @@ class Serial:
         with warnings_are_no_errors(), ExitStack() as stack:
             obey_signals(stack)
             try:
-                start(self.queue_session, self.terminal, self.account, stack)
+                start(self.queue_session, self.terminal, self.announcer, stack)
             except SetupError as error:
                 raise usage_error(error) from error
             return (yield)
@@ -44,5 +48,5 @@ class Serial:
             return None
         reason = self.account.exhausted() or self.protocol.run(item, nextitem)
         if reason is not None:
-            item.session.shouldstop = reason
+            item.session.shouldstop = self.queue_session.stopped = reason
         return True

@@ -31,7 +31,8 @@ from .task_progress import Progress
 class QueueSession:
     """Opened when the option is given; `run` is there once the loop has started.
 
-    `chosen` are the tasks that were selected, `rows` what became of each, `notes` the lines below the table.
+    `chosen` are the tasks that were selected, `rows` what became of each, `notes` the lines below the table. `stopped`:
+    why nothing more was handed out.
     """
 
     def __init__(self, config: pytest.Config, repository: Repository, plan: Plan, account: Account) -> None:
@@ -46,6 +47,7 @@ class QueueSession:
         self.rows: dict[str, Row] = {}
         self.chosen: Sequence[Task] = ()
         self.notes: list[str] = []
+        self.stopped: str | None = None
 
     @property
     def all_landed(self) -> bool:
@@ -198,7 +200,7 @@ class QueueSession:
             self.notes.append(f"{item.task.name}: flaky, green when run again: gate {gates}")
         if isinstance(decision, Final) and decision.give_up:
             try:
-                note = give_up(run, item.task)
+                note = give_up(run, item.task, progress.outcomes[-1])
             except Exception as error:
                 raise SetupError(
                     f"{item.task.path}: cannot be moved to {self.queue.failed}: {error}"

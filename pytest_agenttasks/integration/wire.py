@@ -31,6 +31,7 @@ USED = "used"  # sessions, landed, USD
 REPEAT = "repeat"  # asks; the answer is a reason or None
 STOP = "stop"  # why
 NOTE = "note"  # a line below the table
+EVENT = "event"  # a record of the event log, as JSON
 
 
 def plain_row(row: Row) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections.abc import Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import FrameType
 from typing import Any
 
@@ -86,6 +87,11 @@ class Line:
             self._due = time.monotonic() + REFRESH
             self.send(wire.STEP, one_line(self._unsent.step), self._unsent.cost_usd)
             self._unsent = None
+
+    def hear(self, event: dict[str, Any]) -> None:
+        """What is written to the event log. It is no reason to break off: that the others are gone is noticed elsewhere."""
+        with suppress(OSError):
+            self._channel.send(wire.message(wire.EVENT, json.dumps(event)))
 
     def wait(self) -> None:
         self._due = 0.0
@@ -181,7 +187,7 @@ class Worker:
         session = self.queue_session
         if session.run is None:
             self.line.begin("opening its workspace")
-            run = open_for(session, self.line, self._stack, branch=self.branch)
+            run = open_for(session, self.line, self._stack, self.line.hear, branch=self.branch)
             run.supervisor.start()
             session.run = run
             helper = run.supervisor.helper

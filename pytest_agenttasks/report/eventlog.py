@@ -1,9 +1,13 @@
-"""The event log (orchestration.log): one physical line per event, however many processes write."""
+"""The event log (orchestration.log): one physical line per event, however many processes write.
+
+A log that has grown large is renamed to `orchestration.N.log`, and a new one begins; `agenttasks clean` drops old parts.
+"""
 
 from __future__ import annotations
 
 import enum
 import errno
+import fcntl
 import json
 import math
 import os
@@ -20,6 +24,8 @@ from .printable import printable
 
 LONGEST_VALUE = 500
 """Characters of a value in the file; listeners get it whole."""
+LARGE = 10 * 1024 * 1024
+"""Bytes after which a new file is begun."""
 
 _PLAIN = re.compile(r"[\w./:@%+,-]+", re.ASCII)
 _RESERVED = frozenset({"time", "event", "task"})
@@ -63,10 +69,38 @@ class EventLog:
         try:
             data = b"\n" * _ends_torn(descriptor) + line.encode()
             written = os.write(descriptor, data)  # a single one: lines of several processes must not mix
+            if os.fstat(descriptor).st_size > LARGE:
+                _rotate(self.path, descriptor)
         finally:
             os.close(descriptor)
         if written != len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+
+
+def rotated(path: Path) -> list[Path]:
+    """The earlier parts of a log, oldest first."""
+    found = {}
+    for file in path.parent.glob(f"{path.stem}.*{path.suffix}"):
+        number = file.name.removeprefix(f"{path.stem}.").removesuffix(path.suffix)
+        if number.isdecimal():
+            found[int(number)] = file
+    return [found[number] for number in sorted(found)]
+
+
+def _rotate(path: Path, descriptor: int) -> None:
+    """Give the file that is open another name, unless somebody has done or is doing so.
+
+    Whoever has it open just now writes its line into the renamed file: none is lost.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    with suppress(FileNotFoundError):
+        if os.path.samestat(path.stat(), os.fstat(descriptor)):
+            last = rotated(path)
+            number = int(last[-1].name.split(".")[-2]) + 1 if last else 1
+            path.rename(path.with_name(f"{path.stem}.{number}{path.suffix}"))
 
 
 def _make_folder(folder: Path) -> None:

@@ -194,7 +194,7 @@ def _next_steps(rows: Sequence[Row]) -> list[str]:
     if held:
         steps[_with_names("agenttasks requeue", held)] = ["held: back into the queue"]
     if names(Kind.LANDED):
-        steps.setdefault("git log", []).append("what landed")
+        steps.setdefault("agenttasks review", []).append("what landed, riskiest first")
     for kind, (command, why) in _MENDS.items():
         if names(kind):
             steps.setdefault(command, []).append(why)

@@ -14,11 +14,7 @@ from .strict_yaml import Place, dotted
 if TYPE_CHECKING:
     from .records import GateSettings, Settings
 
-NOT_YET: Mapping[Place, object] = {
-    ("notify",): None,
-    ("review", "every_tasks"): None,
-    ("review", "every_hours"): None,
-}
+NOT_YET: Mapping[Place, object] = {}
 """Keys that this version knows but does not act on, with the one value that asks for nothing.
 
 Remove an entry, and give the key its real default, to turn it on.

@@ -191,7 +191,9 @@ class ReviewSettings(Record, frozen=True, kw_only=True):
     every_tasks: Annotated[
         Count | None, _says("Stop after that many landed tasks since the last approval")
     ] = None
-    every_hours: Annotated[Usd | None, _says("Stop after that many hours since the last approval")] = None
+    every_hours: Annotated[
+        Usd | None, _says("Stop when what landed or failed that many hours ago is not approved yet")
+    ] = None
 
 
 class BudgetSettings(Record, frozen=True, kw_only=True):

@@ -114,6 +114,14 @@ class Shadow:
         return self.git(*args).decode("utf-8", "surrogateescape").rstrip("\n")
 
 
+def existing(repository: Repository) -> Shadow | None:
+    """The private repository as it is, for looking and cleaning; None where no run has made it."""
+    git_dir = repository.home / "shadow.git"
+    if not (git_dir / "HEAD").is_file():
+        return None
+    return Shadow(git_dir, repository, ObjectReader(git_dir, {**DEAF, "GIT_DIR": str(git_dir)}))
+
+
 def prepare(repository: Repository, excludes: Sequence[str], *, shared: bool = False) -> Shadow:
     """Create or refresh the private repository; `excludes` are patterns never seen in a workspace.
 
