@@ -106,8 +106,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "I4",
         "what git does not see is not looked for",
         "trees/survey.py",
-        "        if is_git_name(name):",
-        "        if not name:",
+        "            if is_git_name(name):\n                oddities.append(Oddity(prefix + name, _NESTED))",
+        "            if not name:\n                oddities.append(Oddity(prefix + name, _NESTED))",
         ("tests/test_workspace.py::test_oddities_are_named_and_the_rest_is_stored",),
     ),
     Mutant(
@@ -216,7 +216,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "I7",
         "what a session left is not kept",
         "session.py",
-        "    keep(run.shadow, ref, shot.tree)\n",
+        "    keep(run.shadow, ref, tree)\n",
         "",
         (
             "tests/test_stopping.py::test_a_signal_ends_the_agent_keeps_its_work_and_leaves_the_rest_as_it_was",
@@ -243,8 +243,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "I1",
         "a checkout that nobody has cleaned is taken for clean",
         "trees/checkout.py",
-        "        sweep(run.shadow, where, run.provider.kept(where))\n",
-        "",
+        "swept=sweep(run.shadow, where, run.provider.kept(where)))",
+        "swept=Swept())",
         ("tests/test_ahead.py",),
     ),
     Mutant(
