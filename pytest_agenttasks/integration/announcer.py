@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ..budget import NOTHING, Spending
+from ..budget import Spending
 from ..last_run import LastRun, last_run, write_down
 from ..notifier import TOLD, VERSION, Notifier
 from ..outcome import Kind, SetupError
@@ -158,7 +158,7 @@ class Announcer:
         """By this run, as the journal knows it: sessions that were killed too."""
         run = self.queue_session.run
         if run is None:
-            return NOTHING
+            return Spending()
         run.journal.refresh()
         return run.journal.history.ledger.of_run(run.began)
 
