@@ -10,7 +10,7 @@ ATTACKS := $(wildcard tests/test_attack*.py)
 # Hundreds of short Python processes would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo setup test attacks mutants lint types check bench wheel clean
+.PHONY: demo setup test attacks crashes mutants lint types check bench soak wheel clean
 
 demo: $(VENV)/installed
 	$(BIN)/agenttasks demo --agent $(AGENT)
@@ -22,6 +22,9 @@ test: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
 
 attacks: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
 	$(BIN)/python -m pytest -n 2 $(ATTACKS) $(ARGS)
+
+crashes: $(VENV)/developer
+	$(BIN)/python -m tests.crash $(ARGS)
 
 mutants: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
 	$(BIN)/python -m tests.mutants $(ARGS)
@@ -37,6 +40,9 @@ check: lint types test attacks mutants demo
 
 bench: $(VENV)/developer
 	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/developer
+	$(BIN)/python -m soak $(ARGS)
 
 wheel: $(VENV)/developer
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

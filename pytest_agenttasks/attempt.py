@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from . import acceptance, canary, gates, pause, retry, review_gate, room, services, spending, together
+from . import acceptance, canary, gates, pause, retry, review_gate, room, spending, together
 from .agents.contract import Progress
 from .attempt_record import Attempt, failed_together, logs_of, record
 from .base import Base, base_of
@@ -21,16 +21,14 @@ from .outcome import Ended, Kind, Outcome, SetupError
 from .processes.supervisor import SupervisorLost
 from .recovery import clear_place
 from .run import Run
-from .session import gates_of, hold_session, store, write_prompt
+from .session import gates_of, write_prompt
 from .settings.records import GateSettings
 from .tasks.scope import judge
 from .tasks.task import Task
 from .trees.changes import Change
-from .trees.checkout import make_ahead, ready
 from .trees.composition import commit, compose, composition, conflicts, diff
-from .trees.dependencies import SetupFailed
-from .trees.workspace import Place
 from .turn import LOST_RACES, turn
+from .venue import prepare, venue_of
 from .verified import move_branch, taken_up, write_passed
 
 LANDING_TRIES = 5
@@ -42,6 +40,11 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
     Always returns with an outcome, a defect of the runner included (INTERNAL), but for KeyboardInterrupt (what
     the agent did is kept) and SetupError (nothing further can run).
     """
+    return recorded(run, task, lambda this: _resume(run, this) or _attempt(run, this, failures, timeout))
+
+
+def recorded(run: Run, task: Task, work: Callable[[Attempt], Outcome]) -> Attempt:
+    """One attempt, whoever does the `work`: with the task's files claimed, and written down however it ends."""
     this = Attempt(task, run.journal.history.attempts.get(task.name, 0) + 1)
     begun = time.monotonic()
     with ExitStack() as held:
@@ -52,7 +55,7 @@ def attempt(run: Run, task: Task, failures: Sequence[Outcome] = (), timeout: flo
             run.journal.refresh()
             clear_place(run)
             this.number = run.journal.history.attempts.get(task.name, 0) + 1
-            this.outcome = _resume(run, this) or _attempt(run, this, failures, timeout)
+            this.outcome = work(this)
         except Ended as ended:
             this.outcome = ended.outcome
         except KeyboardInterrupt:
@@ -100,19 +103,20 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
     if not failures:
         acceptance.refuse_what_holds(run, task, base, logs_of(run, task), this.stem)
     _ask_canary(run, this, base)
-    where, start = _workspace(run, start, base)
+    venue = venue_of(run, this, base)
+    start = venue.ready(start)
     prompt = write_prompt(run, this, failures, base, start)
     with pause.session_begins(run, task.name) as now:
-        with services.of_session(run, this, where):
+        with venue.services():
             try:
-                this.agent = hold_session(now, this, where, base, prompt, timeout)
+                this.agent = venue.hold(now, prompt, timeout)
             finally:
-                shot = store(run, this, where, base.tree)
+                shot = venue.store()
         if this.agent.failure is not None:
             pause.announce(run, task.name, this.agent.failure)
             raise Ended(this.agent.failure)
     verdict, memory = inspect(run, this, base, shot)
-    return _land(run, this, base.tree, verdict.allowed, memory)
+    return land(run, this, base.tree, verdict.allowed, memory)
 
 
 def _ask_canary(run: Run, this: Attempt, base: Base) -> None:
@@ -143,19 +147,7 @@ def _start(run: Run, this: Attempt, failures: Sequence[Outcome], base: Base) -> 
     return compose(run.shadow, base.tree, verdict.allowed)
 
 
-def _workspace(run: Run, start: str, base: Base) -> tuple[Place, str]:
-    """The workspace, and the tree that it holds: the base, where set-up fails on the files of the last attempt."""
-    try:
-        return ready(run, "agent", start, base.commit, base_tree=base.tree), start
-    except SetupFailed as failed:
-        if start != base.tree:
-            return _workspace(run, base.tree, base)
-        raise Ended(
-            Outcome(Kind.BASE_RED, str(failed), evidence=failed.evidence, log=str(failed.log), gate="setup")
-        ) from failed
-
-
-def _land(
+def land(
     run: Run, this: Attempt, base_tree: str, changes: Sequence[Change], memory: AgentMemory | None
 ) -> Outcome:
     """Compose on the tip, gate exactly that tree, and move the branch to it; again when the branch has moved."""
@@ -198,7 +190,7 @@ def _land_on_tip(
         passed = write_passed(run, this, tip, done, memory)
 
     def next_workspace() -> None:
-        make_ahead(run, "agent", run.tree_of(passed.new), passed.new)
+        prepare(run, run.tree_of(passed.new), passed.new)
 
     with turn(run, task.name):
         return passed if move_branch(run, task, passed, beside=next_workspace) else None
@@ -260,7 +252,7 @@ def _resume(run: Run, this: Attempt) -> Outcome | None:
     if passed.branch == run.branch and passed.task_blob == text_id(run, this.task):
         run.events.write("landing-resumed", task=this.task.name, commit=passed.commit)
         try:
-            return _land(run, this, run.tree_of(passed.old), *taken_up(run, this.task, passed))
+            return land(run, this, run.tree_of(passed.old), *taken_up(run, this.task, passed))
         except Ended as ended:
             refused = this.task.name not in run.journal.history.passed  # by a review
             if refused or ended.outcome.kind not in (Kind.MOVED, Kind.GATE, Kind.ACCEPT):

@@ -12,12 +12,15 @@ import msgspec
 from .agents.contract import AgentResult
 from .journal_records import AttemptEnded
 from .outcome import Kind, Outcome
-from .report.printable import encodable, one_line
+from .report.printable import encodable, one_line, tail
 from .report.transcript import write_transcript
 from .run import Run
 from .settings.durations import format_duration
 from .tasks.task import Task
 from .verdicts import Verdict
+
+LONGEST_SAID = 4096
+"""Bytes that are kept of what a session said at its end, beside its transcript."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Attempt:
     """The sessions of its review gates, in order."""
     bills: list[Bill] = field(default_factory=list)
     """Of all its sessions, in order, also of those that were cut short."""
+    finished_by: str = ""
+    """The person who has finished it by hand, as `Name <mail>`; "" for a session's."""
     difference: Future[Any] | None = None
     """What writes its `.diff`, while the attempt goes on."""
 
@@ -106,7 +111,7 @@ def earlier_failures(run: Run, task: Task) -> list[Outcome]:
     """The outcomes of the attempts that the task has used up already, in earlier runs, as they were written down."""
     history = run.journal.history
     count = history.charged.get(task.name, 0)
-    ended = [attempt for attempt in history.ended.get(task.name, ()) if attempt.kind.charged]
+    ended = [attempt for attempt in history.ended.get(task.name, ()) if attempt.charged]
     return [_read_back(run, task, attempt) for attempt in ended[len(ended) - count :]]
 
 
@@ -115,7 +120,7 @@ def failure_before_requeue(run: Run, task: Task) -> list[Outcome]:
     for ended in reversed(run.journal.history.ended.get(task.name, ())):
         if ended.kind is Kind.LANDED:
             break
-        if ended.kind.charged:
+        if ended.charged:
             return [_read_back(run, task, ended)]
     return []
 
@@ -124,7 +129,7 @@ def failed_together(run: Run, task: Task) -> list[Outcome]:
     """The last outcome, uncharged, of a result that passed alone and failed with what had landed meanwhile; none where
     the task has been charged with something since."""
     for ended in reversed(run.journal.history.ended.get(task.name, ())):
-        if ended.kind.charged or ended.kind is Kind.LANDED:
+        if ended.charged or ended.kind is Kind.LANDED:
             break
         if ended.together:
             return [_read_back(run, task, ended)]
@@ -205,6 +210,7 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
             session=agent.session,
             flaky=this.flaky,
             together=outcome.together,
+            by_hand=bool(this.finished_by),
         )
     )
     run.events.write(
@@ -234,6 +240,8 @@ def record(run: Run, this: Attempt, outcome: Outcome) -> None:
         "notes": [*before.notes, *this.notes],
         "dropped": [*before.dropped, *this.dropped],
         "guarded": this.guarded,
+        "finished_by": this.finished_by or None,
+        "said": tail(agent.final_text.encode("utf-8", "replace"), LONGEST_SAID),
         "reviews": [
             *before.reviews,
             *(

@@ -80,10 +80,14 @@ def base_of(run: Run) -> Base:
             f"{run.repository.top}: the checkout was switched away from `{run.branch.removeprefix('refs/heads/')}` while the "
             "run was going on; switch back, then start again"
         )
-    tip = run.repository.tip()
-    tree = run.repository.tree_of(tip)
+    return base_at(run, run.repository.tip())
+
+
+def base_at(run: Run, commit: str) -> Base:
+    """The base that this commit is. Raises GitError where it is gone."""
+    tree = run.repository.tree_of(commit)
     memory = memory_of(run.shadow, tree, run.settings.memory.file)
-    return Base(tip, tree, memory.text, rules_of(run.settings, run.queue, memory, _settings_name(run)))
+    return Base(commit, tree, memory.text, rules_of(run.settings, run.queue, memory, _settings_name(run)))
 
 
 def _settings_name(run: Run) -> str:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import datetime
 import os
-import re
 import shutil
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from . import gates
-from .attempt_record import session_id, total_cost
-from .base import memory_of
+from .attempt_record import Attempt, record, session_id, total_cost
+from .failure import put_away_report, report_of
 from .journal_records import Failed, Landed, Passed, Released
+from .keeping_memory import log_on_disk, memory_changes
 from .landing import BranchMoved, InTheWay, advance, between_landings
-from .memory.agent_changes import AgentMemory, merge_additions
-from .memory.text import Completed, record_completed, update_queue
-from .outcome import SetupError
+from .outcome import Kind, Outcome, SetupError
 from .owner import lives
-from .queue import changed_files, free_name, move_untracked, names, write_new
+from .queue import REPORT, changed_files, free_name, move_untracked, names, task_file, write_new
 from .report.printable import one_line
 from .run import Run
-from .tasks.task import Task
+from .tasks.names import name_problem
+from .tasks.task import Task, named
 from .trees.changes import Change
 from .trees.composition import addition, commit, compose, removal, write_blob
 from .trees.git import split
@@ -30,24 +28,30 @@ from .trees.objects import entries
 from .trees.repository import is_ancestor
 from .turn import turn
 
-if TYPE_CHECKING:
-    from .attempt_record import Attempt
-
 TRIES = 5
 
 
 def task_move(run: Run, tree: str, task: Task, folder: str, name: str | None = None) -> list[Change]:
-    """The task file's move from pending to `folder`, as changes to `tree`; empty where the queue is not tracked."""
+    """The task file's move from where it is to `folder`, as changes to `tree`; empty where the queue is not tracked.
+
+    With a task that is done the report of its failure goes.
+    """
     if not run.queue.tracked:
         return []
-    source = os.fsencode(f"{run.queue.relative}/{run.queue.pending.name}/{task.path.name}")
-    found = entries(run.shadow, tree, [source]).get(source)
-    if found is None:
+    source = os.fsencode(f"{run.queue.relative}/{task.path.parent.name}/{task.path.name}")
+    report = run.queue.git_path("failed", f"{task.name}{REPORT}")
+    found = entries(run.shadow, tree, [source, report])
+    if source not in found:
         return []
-    mode, object_id = found
+    mode, object_id = found[source]
     return [
         removal(source, object_id, mode),
         addition(run.queue.git_path(folder, name or task.name), object_id, mode),
+        *(
+            [removal(report, found[report][1], found[report][0])]
+            if report in found and folder == "done"
+            else []
+        ),
     ]
 
 
@@ -55,7 +59,8 @@ def commit_message(run: Run, this: Attempt, gate_names: Sequence[str]) -> str:
     """Subject, the task's title, and the trailers that say where the commit comes from."""
     task = this.task
     kind = task.front.type or run.settings.commit.type
-    own = f"{kind}: complete {task.name} (automated agent run)\n\n{one_line(task.title)}\n"
+    how = "finished by hand" if this.finished_by else "automated agent run"
+    own = f"{kind}: complete {task.name} ({how})\n\n{one_line(task.title)}\n"
     message = run.extensions.commit_message(task, own) or own
     if not run.settings.commit.trailers:
         return message
@@ -65,70 +70,35 @@ def commit_message(run: Run, this: Attempt, gate_names: Sequence[str]) -> str:
     if (cost := total_cost(run, this)) is not None:
         trailers.append(f"Agent-Cost-USD: {cost:.4f}")
     trailers.append(f"Agent-Gates: {', '.join(gate_names)}")
+    if this.finished_by:
+        trailers.append(f"Agent-Finished-By: {one_line(this.finished_by)}")
     return message.rstrip("\n") + "\n\n" + "\n".join(trailers) + "\n"
 
 
-def memory_commit(
-    run: Run, parent: str, *, landed: Sequence[Task], memory: AgentMemory | None = None, without: str = ""
-) -> str:
-    """A commit on `parent` that brings the memory file up to date; `parent` itself where nothing changes."""
-    tree = run.tree_of(parent)
-    changes = memory_changes(run, tree, landed=landed, memory=memory, without=without)
-    if not changes:
-        return parent
-    subject = f"chore(memory): record {', '.join(task.name for task in landed)}"
-    return commit(run.shadow, compose(run.shadow, tree, changes), parent, subject + "\n")
+def give_up(run: Run, task: Task, outcome: Outcome | None = None) -> str | None:
+    """Move a task to the failed folder, with a report beside it; in a bookkeeping commit where tracked.
 
-
-def memory_changes(
-    run: Run, tree: str, *, landed: Sequence[Task], memory: AgentMemory | None = None, without: str = ""
-) -> list[Change]:
-    """What the memory file of `tree` becomes, as changes: the agent's additions, the log, the queue."""
-    found = memory_of(run.shadow, tree, run.settings.memory.file)
-    if found.text is None:
-        return []
-    text = found.text
-    if memory is not None:
-        text = merge_additions(text, memory.additions)
-    today = datetime.date.today()
-    done = [Completed(date=today, name=task.name, title=task.title) for task in landed]
-    text = record_completed(text, done, run.settings.memory.completed_log_limit).text
-    if re.search(r"active\s+task\s+queue", text, re.IGNORECASE):
-        text = update_queue(text, _pending(run, tree, without))
-    if text == found.text:
-        return []
-    mode, old = entries(run.shadow, tree, [found.path])[found.path]
-    return [Change(found.path, mode, mode, old, write_blob(run.shadow, text.encode("utf-8")))]
-
-
-def _pending(run: Run, tree: str, without: str) -> list[tuple[str, str]]:
-    """The pending tasks as they are with `tree` on the branch: another process may be moving its files just now."""
-    listed = names(run.queue.pending) - {without}
-    if run.queue.tracked:
-        paths = {name: run.queue.git_path("pending", name) for name in listed}
-        moved = {name: [run.queue.git_path(to, name) for to in ("done", "failed")] for name in listed}
-        there = entries(run.shadow, tree, [*paths.values(), *(path for to in moved.values() for path in to)])
-        listed = {name for name in listed if paths[name] in there or there.keys().isdisjoint(moved[name])}
-    else:
-        tip = run.repository.tip()
-        listed -= {name for name, passed in run.journal.history.passed.items() if passed.new == tip}
-    return [(name, run.titles.get(name, name)) for name in sorted(listed)]
-
-
-def give_up(run: Run, task: Task) -> str | None:
-    """Move a task to the failed folder, in a bookkeeping commit where tracked; a line for the user when it stays."""
+    `outcome` is the one that ended it. A line for the user when the task stays.
+    """
     name = free_name(run.queue.failed, task.name)
+    report_name, report = "", b""
+    if name_problem(task.name) is None:  # another name may leave no room for what is put behind it
+        report_name = f"{free_name(run.queue.failed, name, REPORT)}{REPORT}"
+        report = report_of(run, task.name, outcome).encode("utf-8", "replace")
     if not run.queue.tracked:
         try:
-            run.queue.failed.mkdir(exist_ok=True)
-            os.link(task.path, run.queue.failed / f"{name}.md", follow_symlinks=False)
-            task.path.unlink()
+            move_untracked(run.queue, task.name, "failed", name)
         except FileNotFoundError:
             return f"{task.name}: its file was taken away meanwhile"
+        if report:
+            write_new(run.queue.failed / f"{report_name}.md", report)
     else:
 
         def draft(tree: str) -> Draft | None:
             moves = task_move(run, tree, task, "failed", name)
+            if moves and report:
+                path = run.queue.git_path("failed", report_name)
+                moves.append(addition(path, write_blob(run.shadow, report)))
             after = compose(run.shadow, tree, moves)
             changes = [*moves, *memory_changes(run, after, landed=(), without=task.name)]
             return Draft(changes, f"chore(tasks): move {task.name} to failed") if moves else None
@@ -149,10 +119,12 @@ def settle(run: Run, passed: Passed, text: bytes | None) -> None:
     `text` is what the session was given, None when that is not known any more: then a file that differs from
     the journaled blob stays pending, to run again with its new text.
     """
-    pending = run.queue.pending / f"{passed.task}.md"
+    put_away_report(run, passed)
+    log_on_disk(run, passed)
+    file = task_file(run.queue, passed.task)
     edited = False
-    if not passed.tracked and pending.exists():
-        now = pending.read_bytes()
+    if not passed.tracked and file is not None:
+        now = file.read_bytes()
         edited = blob_id(now, run.repository.object_format) != passed.task_blob
         if not edited:
             move_untracked(run.queue, passed.task, "done")
@@ -174,8 +146,23 @@ def settle_all(run: Run) -> list[str]:
             continue
         if is_ancestor(run.repository, passed.new, "HEAD"):
             settle(run, passed, None)
+            _record_landed(run, passed)
             lines.append(f"{passed.task} had landed as {passed.commit[:10]} when the last run ended")
     return lines
+
+
+def settle_failed(run: Run) -> None:
+    """Write down that tasks were given up, where a kill came when their files had been moved."""
+    gone = names(run.queue.failed) - names(run.queue.pending)
+    for name in sorted(gone & run.journal.history.charged.keys()):
+        run.journal.write(Failed(task=name))
+
+
+def _record_landed(run: Run, passed: Passed) -> None:
+    ended = run.journal.history.ended.get(passed.task, ())
+    if not any(end.attempt == passed.attempt and end.kind is Kind.LANDED for end in ended):
+        this = Attempt(named(passed.task, run.queue.done), passed.attempt)
+        record(run, this, Outcome(Kind.LANDED, f"landed as {passed.commit[:10]}", commit=passed.commit))
 
 
 def commit_queue(run: Run) -> str | None:

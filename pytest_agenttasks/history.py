@@ -25,6 +25,7 @@ from .journal_records import (
     RunStarted,
     ServicesEnded,
     ServicesStarted,
+    SessionBegins,
     SessionEnded,
     SessionStarted,
     Withdrawn,
@@ -46,6 +47,8 @@ class History:
     """The last rejection of each task that has not landed since."""
     passed: dict[str, Passed] = field(default_factory=dict)
     starts: dict[str, AttemptStarted] = field(default_factory=dict)
+    bases: dict[tuple[str, int], str] = field(default_factory=dict)
+    """The commit that each attempt (task and number) began from."""
     guarded: dict[str, CanaryAsked] = field(default_factory=dict)
     together: set[str] = field(default_factory=set)
     """The tasks that have failed only together with what had landed meanwhile, since they were queued."""
@@ -74,6 +77,11 @@ class History:
     def spent_usd(self) -> float:
         return self.spending.usd
 
+    @property
+    def _without_ledger(self) -> bool:
+        """Whether what is read now is of a version that had no records of sessions."""
+        return self.run is None or not self.run.began
+
     def add(self, record: AnyRecord) -> None:
         match record:
             case RunStarted():
@@ -82,9 +90,13 @@ class History:
             case AttemptStarted(task=task):
                 self.attempts[task] = max(self.attempts.get(task, 0), record.attempt)
                 self.starts[task] = record
+                self.bases[task, record.attempt] = record.base
                 self.running[record.owner] = record
             case CanaryAsked(task=task):
                 self.guarded[task] = record
+            case SessionBegins():
+                if record.owner in self.running:
+                    self.interrupted[record.owner] = self.running[record.owner]
             case ProgramStarted():
                 self.programs.setdefault(record.owner, []).append(record)
                 if record.owner in self.running:
@@ -105,11 +117,11 @@ class History:
             case AttemptEnded(task=task):
                 self._close(task, record.attempt)
                 self.ended.setdefault(task, []).append(record)
-                if (task, record.attempt) not in self.ledger.attempts:
+                if self._without_ledger:
                     self._before += Spending(usd=record.cost_usd or 0.0)
                 if record.together:
                     self.together.add(task)
-                if record.kind.charged:
+                if record.charged:
                     self.charged[task] = self.charged.get(task, 0) + 1
             case ServicesStarted():
                 self.services[record.role, record.worker] = record
@@ -129,8 +141,8 @@ class History:
                 self.ledger.start(record)
             case SessionEnded():
                 self.ledger.end(record)
-            case AttemptStored(task=task):
-                if (task, record.attempt) not in self.ledger.attempts:
+            case AttemptStored():
+                if self._without_ledger and not record.by_hand:
                     self._before += Spending(sessions=1)
             case Recovered(of=owner):
                 for opened in (self.running, self.interrupted, self.programs):

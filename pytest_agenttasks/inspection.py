@@ -60,7 +60,7 @@ def inspect(run: Run, this: Attempt, base: Base, shot: Snapshot) -> tuple[Verdic
             )
         )
     if not verdict.allowed and not task.front.allow_no_change:
-        raise Ended(Outcome(Kind.AGENT, "no change: the session ended without changing a file in scope"))
+        raise Ended(Outcome(Kind.AGENT, "no change: no file in scope is changed"))
     return verdict, memory
 
 

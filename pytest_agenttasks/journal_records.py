@@ -43,6 +43,13 @@ class CanaryAsked(Record, frozen=True, tag="canary-asked"):
     guarded: str
 
 
+class SessionBegins(Record, frozen=True, tag="session-begins"):
+    """From here on what lies in the workspace is this attempt's: a kill must not lose it."""
+
+    task: str
+    attempt: int
+
+
 class ProgramStarted(Record, frozen=True, tag="program-started"):
     """A process of the runner that must not outlive it; `started` as `supervisor.process_start_time` gives it."""
 
@@ -75,6 +82,7 @@ class AttemptStored(Record, frozen=True, tag="attempt-stored"):
     attempt: int
     ref: str
     tree: str
+    by_hand: bool = False
 
 
 class Passed(Record, frozen=True, tag="passed"):
@@ -134,6 +142,12 @@ class AttemptEnded(Record, frozen=True, tag="attempt-ended"):
     session: str | None = None
     flaky: tuple[str, ...] = ()
     together: bool = False
+    by_hand: bool = False
+
+    @property
+    def charged(self) -> bool:
+        """Whether it uses up one of the task's attempts; what a person has tried does not."""
+        return self.kind.charged and not self.by_hand
 
 
 class ServicesStarted(Record, frozen=True, tag="services-started"):
@@ -184,6 +198,7 @@ AnyRecord = (
     RunStarted
     | AttemptStarted
     | CanaryAsked
+    | SessionBegins
     | ProgramStarted
     | SessionStarted
     | SessionEnded

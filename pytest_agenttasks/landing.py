@@ -21,6 +21,7 @@ from psutil import pid_exists
 from .held_signals import uninterrupted
 from .journal import Journal
 from .journal_records import Forward, Forwarded, Withdrawn
+from .left_by_git import remove_ref_locks, wait_for_landing
 from .trees.composition import diff
 from .trees.git import GitError
 from .trees.handover import send
@@ -133,7 +134,9 @@ def _mend(shadow: Shadow, journal: Journal) -> str | None:
     repository = shadow.repository
     if record is None:
         return None
+    wait_for_landing(repository)
     _unlock(repository, record.lock)
+    remove_ref_locks(repository, record.branch, record.new, record.at)
     tip = _tip_of(repository, record.branch)
     if tip == record.old:
         journal.write(Withdrawn(new=record.new))
@@ -175,7 +178,10 @@ def _lock_index(repository: Repository, token: str) -> None:
     """Create the user's `index.lock`, holding `token`, in one step. Raises InTheWay when it stays another's."""
     file = repository.git_dir / "index.lock"
     own = repository.git_dir / f"index.agenttasks-lock-{os.getpid()}"
-    own.write_text(token)
+    with own.open("w") as stream:  # flushed: after a power failure an empty lock would be nobody's
+        stream.write(token)
+        stream.flush()
+        os.fsync(stream.fileno())
     deadline = time.monotonic() + INDEX_LOCK_WAIT
     try:
         while True:

@@ -17,7 +17,6 @@ class Ledger:
     """`going_on` are the sessions whose end is not written down: by the process that holds each."""
 
     going_on: dict[str, SessionStarted] = field(default_factory=dict)
-    attempts: set[tuple[str, int]] = field(default_factory=set)
     ended: Spending = NOTHING
     _by_task: dict[str, Spending] = field(default_factory=dict)
     _by_run: dict[float, Spending] = field(default_factory=dict)
@@ -25,7 +24,6 @@ class Ledger:
     _by_owner: dict[str, Spending] = field(default_factory=dict)
 
     def start(self, record: SessionStarted) -> None:
-        self.attempts.add((record.task, record.attempt))
         if record.owner in self.going_on:  # its end could not be written
             self._end(record.owner, Spending(sessions=1, unknown=1))
         self.going_on[record.owner] = record

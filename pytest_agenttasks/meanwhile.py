@@ -29,7 +29,7 @@ def refuse_moved(run: Run, task: Task, base_tree: str, tip: Base, changes: Seque
 
 
 def refuse_edited(run: Run, task: Task) -> None:
-    file = run.queue.pending / f"{task.name}.md"
+    file = task.path
     try:
         now = file.read_bytes()
     except FileNotFoundError:

@@ -27,13 +27,43 @@ from .trees.workspace import place, state_folder
 
 
 @named("the run cannot start")
-def check(run: Run, say: Callable[[str], None]) -> None:
-    """Make sure that a run can start, after mending what a crashed one left. Raises SetupError."""
+def check(
+    run: Run,
+    say: Callable[[str], None],
+    check_agents: Callable[[Run, Callable[[str], None]], None] | None = None,
+) -> None:
+    """Make sure that a run can start, after mending what a crashed one left. Raises SetupError.
+
+    `check_agents` is asked whether sessions can be held, None: `check_agent`.
+    """
+    _mend(run, say)
+    refuse_dirty(run.repository, run.queue.relative if run.queue.tracked else None)
+    _look_at_gates(run, say)
+    (check_agents or check_agent)(run, say)
+    for line in review_session.preflight(run):
+        say(line)
+    _begin(run, say)
+
+
+@named("nothing can land")
+def check_landing(run: Run, say: Callable[[str], None]) -> None:
+    """What a landing needs: all that a run does but an agent, and a checkout without uncommitted changes (those that
+    are in its way it sees itself). Raises SetupError."""
+    _mend(run, say)
+    _look_at_gates(run, say)
+    for line in review_session.preflight(run):
+        say(line)
+    _begin(run, say)
+
+
+def _mend(run: Run, say: Callable[[str], None]) -> None:
     for told in run.programs.cgroups.clear():
         say(told)
     recover_all(run, say)
     refuse_unusable(run.repository)
-    refuse_dirty(run.repository, run.queue.relative if run.queue.tracked else None)
+
+
+def _look_at_gates(run: Run, say: Callable[[str], None]) -> None:
     state_folder(run.repository).mkdir(parents=True, exist_ok=True)
     refuse_full_disk(run.repository)
     if not gates.shell(run.settings.gates):
@@ -49,15 +79,14 @@ def check(run: Run, say: Callable[[str], None]) -> None:
         say(line)
     if run.programs.cgroups.unheld:
         say(f"limits: {run.programs.cgroups.unheld}; to have them: {cgroup_tree.remedy()}")
-    _check_agent(run, say)
-    for line in review_session.preflight(run):
-        say(line)
-    agent_files(run, run.settings.agent)
+
+
+def _begin(run: Run, say: Callable[[str], None]) -> None:
     ensure_folders(run.queue)
     if committed := commit_queue(run):
         say(f"committed the queue's new and edited files as {committed[:10]}")
-        tip = run.repository.tip()
-        tree = run.repository.tree_of(tip)
+    tip = run.repository.tip()
+    tree = run.repository.tree_of(tip)
     confined = run.programs.sandbox
     run.events.write(
         "sandbox", active="bwrap" if confined.active else "none", version=confined.version or None,
@@ -77,7 +106,8 @@ def check(run: Run, say: Callable[[str], None]) -> None:
         raise SetupError(gates.explain_red_base(run, red))
 
 
-def _check_agent(run: Run, say: Callable[[str], None]) -> None:
+def check_agent(run: Run, say: Callable[[str], None]) -> None:
+    """Whether sessions can be held on this machine. Raises SetupError."""
     settings = run.settings.agent
     where = place(run.shadow, "agent", run.worker)
     found = environment(
@@ -89,6 +119,7 @@ def _check_agent(run: Run, say: Callable[[str], None]) -> None:
             raise SetupError(unknown(settings.name, run.agent_named_by))
     elif described:
         say(f"agent {settings.name}: {described}")
+    agent_files(run, settings)
 
 
 def landed_commit(run: Run, name: str) -> str | None:

@@ -10,6 +10,10 @@ from .outcome import SetupError
 from .trees.git import split
 from .trees.repository import Repository
 
+REPORT = ".report"
+"""How the stem of a failed task's report ends; such a file is no task."""
+LOG_NAME = "LOG.md"
+
 
 @dataclass(frozen=True, slots=True)
 class Queue:
@@ -38,6 +42,14 @@ class Queue:
         """The path of a task file in git; `folder` is `pending`, `done` or `failed`."""
         inner = self.pending.name if folder == "pending" else folder
         return os.fsencode(f"{self.relative}/{inner}/{name}.md")
+
+    @property
+    def log(self) -> Path:
+        """What the memory file's log of completed tasks has no room for."""
+        return self.done / LOG_NAME
+
+    def has_done(self, name: str) -> bool:
+        return os.path.lexists(self.done / f"{name}.md")
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -80,7 +92,8 @@ def open_queue(repository: Repository, path: Path) -> Queue:
             "--",
             *(f"{name}/" for name in names),
         )
-        if any(path.endswith(b".md") for path in split(ignored)):
+        files = [Path(os.fsdecode(path)) for path in split(ignored)]
+        if any(file.suffix == ".md" and not is_own(file.parent, file.name) for file in files):
             raise SetupError(
                 f"{path}: git tracks the queue's folders but ignores task files in them, so they could not move with their "
                 "commits; track them (mend .gitignore), or stop tracking the folders: "
@@ -90,13 +103,14 @@ def open_queue(repository: Repository, path: Path) -> Queue:
 
 
 def task_files(folder: Path) -> list[Path]:
-    """The `.md` files of a queue folder, in file order; nothing hidden, nothing deeper."""
+    """The task files of a queue folder, in file order: `.md`, nothing hidden, nothing deeper, no reports, not the log."""
     try:
         names = [
             entry.name
             for entry in os.scandir(folder)
             if entry.name.endswith(".md")
             and not entry.name.startswith(".")
+            and not is_own(folder, entry.name)
             and not entry.is_dir(follow_symlinks=False)
         ]
     except FileNotFoundError:
@@ -105,8 +119,19 @@ def task_files(folder: Path) -> list[Path]:
 
 
 def names(folder: Path) -> set[str]:
-    """The task names in a queue folder; reports (`NAME.report.md`) are no tasks."""
-    return {path.stem for path in task_files(folder) if not path.name.endswith(".report.md")}
+    """The task names in a queue folder."""
+    return {path.stem for path in task_files(folder)}
+
+
+def is_own(folder: Path, name: str) -> bool:
+    """Whether a file in a queue folder is one that the runner writes: a report (`NAME.report.md`), or the log."""
+    return name.endswith(f"{REPORT}.md") or (folder.name == "done" and name == LOG_NAME)
+
+
+def task_file(queue: Queue, name: str) -> Path | None:
+    """The file of a task that has not landed: in the folder of pending tasks, or in that of failed ones."""
+    files = (folder / f"{name}.md" for folder in (queue.pending, queue.failed))
+    return next((file for file in files if os.path.lexists(file)), None)
 
 
 def changed_files(repository: Repository, queue: Queue) -> list[bytes]:
@@ -127,14 +152,30 @@ def changed_files(repository: Repository, queue: Queue) -> list[bytes]:
     return [entry[3:] for entry in listed if entry.endswith(b".md")]
 
 
-def move_untracked(queue: Queue, name: str, folder: str) -> Path:
+def move_untracked(queue: Queue, name: str, folder: str, new_name: str | None = None) -> Path:
     """Move a task file that git does not track. Raises FileExistsError rather than overwrite another."""
-    source = queue.pending / f"{name}.md"
-    target = queue.pending.parent / folder / source.name
+    source = task_file(queue, name) or queue.pending / f"{name}.md"
+    target = queue.pending.parent / folder / f"{new_name or source.stem}.md"
     target.parent.mkdir(exist_ok=True)
     os.link(source, target, follow_symlinks=False)
-    source.unlink()
+    source.unlink(missing_ok=True)
     return target
+
+
+def finish_moves(queue: Queue) -> None:
+    """End moves that a kill has cut short: then a task file has two names, in `pending` and where it goes to."""
+    for file in task_files(queue.pending):
+        if file.lstat().st_nlink > 1 and any(
+            _same(file, folder / file.name) for folder in (queue.done, queue.failed)
+        ):
+            file.unlink()
+
+
+def _same(file: Path, other: Path) -> bool:
+    try:
+        return os.path.samestat(file.lstat(), other.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def write_new(file: Path, data: bytes) -> None:
@@ -149,10 +190,10 @@ def ensure_folders(queue: Queue) -> None:
         folder.mkdir(exist_ok=True)
 
 
-def free_name(folder: Path, name: str) -> str:
-    """`name`, or with a number behind it where a file of that name is there already."""
+def free_name(folder: Path, name: str, end: str = "") -> str:
+    """`name`, or with a number behind it where a file of that name (followed by `end`) is there already."""
     number, candidate = 1, name
-    while os.path.lexists(folder / f"{candidate}.md"):
+    while os.path.lexists(folder / f"{candidate}{end}.md"):
         number += 1
         candidate = f"{name}.{number}"
     return candidate

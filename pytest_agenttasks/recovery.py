@@ -9,7 +9,7 @@ from typing import get_args
 from filelock import FileLock
 
 from . import landing, owner, services
-from .bookkeeping import settle_all
+from .bookkeeping import settle_all, settle_failed
 from .journal_records import Recovered
 from .outcome import SetupError
 from .processes.orphans import end_orphans
@@ -88,3 +88,4 @@ def _finish_landings(run: Run, say: Callable[[str], None]) -> None:
         ) from error
     for told in [*filter(None, [line]), *settle_all(run)]:
         say(told)
+    settle_failed(run)

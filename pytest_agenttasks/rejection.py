@@ -14,8 +14,9 @@ from pathlib import Path
 from .approvals import Rejected as Record
 from .approvals import moment
 from .approving import record_changes, record_privately, who
-from .bookkeeping import TRIES, memory_changes
+from .bookkeeping import TRIES
 from .journal_records import Landed, Rejected
+from .keeping_memory import memory_changes
 from .landing import BranchMoved, advance, between_landings
 from .outcome import SetupError
 from .prompt import TakenBack

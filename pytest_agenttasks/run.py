@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from filelock import FileLock
 
@@ -16,6 +16,7 @@ from .agents.claude import login_variables
 from .agents.contract import AgentResult, AgentWorkspace, Progress, Prompt
 from .agents.own_files import OwnFiles, own_files
 from .journal import Journal
+from .left_by_git import free_index
 from .outcome import SetupError
 from .owner import this_process
 from .processes import cgroups, sandbox
@@ -35,7 +36,12 @@ from .trees.git import GitError
 from .trees.repository import Repository
 from .trees.repository_checks import working_branch
 from .trees.shadow import Shadow, prepare
-from .trees.workspace import Place, tags
+from .trees.workspace import Place, Role, index_of, tags
+
+if TYPE_CHECKING:
+    from .attempt_record import Attempt
+    from .base import Base
+    from .venue import Venue
 
 
 class Extensions(Protocol):
@@ -47,6 +53,14 @@ class Extensions(Protocol):
     def check_changes(self, task: Task, changes: Sequence[Change]) -> Sequence[str]: ...
     def commit_message(self, task: Task, message: str) -> str | None: ...
     def knows_agent(self, name: str) -> bool: ...
+
+
+class Machine(Protocol):
+    """Another machine, where this process's sessions are held. `given_up`: why it is no longer tried, None: it is."""
+
+    @property
+    def given_up(self) -> str | None: ...
+    def venue(self, run: Run, this: Attempt, base: Base) -> Venue: ...
 
 
 class NoExtensions:
@@ -77,6 +91,7 @@ class Run:
 
     `typed` are the settings' keys that the command line gave. `began`: when the whole run did, of whose workers this may be
     one; `until`: nothing is begun after that (both epoch seconds). `workers`: how many agents the run has at a time.
+    `machine`: where its sessions are held, None: here.
     """
 
     repository: Repository
@@ -101,6 +116,7 @@ class Run:
     workers: int = 1
     titles: dict[str, str] = field(default_factory=dict)
     progress: Callable[[str, Progress], None] = lambda task, progress: None
+    machine: Machine | None = None
 
     @property
     def worker(self) -> int:
@@ -176,6 +192,8 @@ def open_run(
             slot = claim(repository.home / "workers")
             stack.callback(slot.release)
             shadow = prepare(repository, excludes, shared=not alone(repository.home / "workers", slot))
+        for role in get_args(Role):  # whoever had this slot before may have been killed
+            free_index(index_of(shadow, role, slot.number))
         journal = Journal(repository.home / "journal.jsonl", this_process(slot.number))
         journal.history.add_stored(attempts(shadow))
         stack.pop_all()

@@ -13,7 +13,7 @@ from .agents.registry import unknown
 from .attempt_record import Attempt, failure_before_requeue, logs_of
 from .base import Base
 from .held_signals import uninterrupted
-from .journal_records import AttemptStored, ProgramStarted
+from .journal_records import AttemptStored, ProgramStarted, SessionBegins
 from .outcome import Outcome, SetupError
 from .processes.search_paths import search_paths
 from .processes.supervisor import Finished, StartError
@@ -21,6 +21,7 @@ from .prompt import build_prompt
 from .rejection import rejected
 from .run import Run, agent_environment, agent_files
 from .settings.records import AgentSettings, GateSettings
+from .state_file import put
 from .tasks.task import Task
 from .trees.attempts import keep
 from .trees.changes import shown
@@ -68,9 +69,18 @@ def write_prompt(run: Run, this: Attempt, failures: Sequence[Outcome], base: Bas
 
 
 def hold_session(
-    run: Run, this: Attempt, where: Place, base: Base, prompt: Prompt, timeout: float | None
+    run: Run,
+    this: Attempt,
+    where: Place,
+    base: Base,
+    prompt: Prompt,
+    timeout: float | None,
+    budget_usd: float | None = None,
 ) -> AgentResult:
-    """One session of the agent; when it returns no process of it is alive. Raises SetupError when there is no such agent."""
+    """One session of the agent; when it returns no process of it is alive. Raises SetupError when there is no such agent.
+
+    `budget_usd`: the most that it may cost, where that has been decided elsewhere.
+    """
     settings, front = run.settings.agent, this.task.front
     limit = min(front.timeout or settings.timeout, timeout or float("inf"))
     found = environment(
@@ -83,7 +93,8 @@ def hold_session(
         rules_file, workspace=where.path, tmp=where.tmp, scope=this.task.scope, allow_tests=front.allow_tests,
         rules=base.rules,
     )  # fmt: skip
-    with spending.session(run, this, this.stem, front.budget_usd or settings.budget_usd) as held:
+    own = budget_usd or front.budget_usd or settings.budget_usd
+    with spending.session(run, this, this.stem, own) as held:
         workspace = AgentWorkspace(
             path=where.path,
             environment=variables,
@@ -102,6 +113,7 @@ def hold_session(
         )
         run.progress(this.task.name, STARTING)
         this.begun = True
+        run.journal.write(SessionBegins(task=this.task.name, attempt=this.number))
         try:
             result = held.result = run.extensions.run_agent(this.task, workspace, prompt)
         except StartError as error:
@@ -174,12 +186,7 @@ def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
     shot = snapshot(
         run.shadow, where, base_tree, run.provider.kept(where), beside=lambda: sweep_ahead(run, "gate")
     )
-    this.tree = shot.tree
-    ref = f"refs/attempts/{this.task.name}/{this.number}"
-    keep(run.shadow, ref, shot.tree)
-    run.journal.write(AttemptStored(task=this.task.name, attempt=this.number, ref=ref, tree=shot.tree))
-    file = logs_of(run, this.task) / f"{this.stem}.diff"
-    this.difference = run.ahead.submit(lambda: file.write_bytes(patch(run.shadow, base_tree, shot.tree)))
+    keep_attempt(run, this, shot.tree, base_tree)
     if shot.oddities:
         place = set_aside(where, f"{this.task.name}.{this.number}")
         this.notes.append(f"not everything could be stored; the whole workspace is kept in {place}")
@@ -187,3 +194,21 @@ def _store(run: Run, this: Attempt, where: Place, base_tree: str) -> Snapshot:
         names = ", ".join(shown(path) for path in shot.left_over[:10])
         this.notes.append(f"ignored files left out: {names}")
     return shot
+
+
+def keep_attempt(run: Run, this: Attempt, tree: str, base_tree: str) -> None:
+    """Store an attempt's files under its ref, with their difference to `base_tree` beside its logs."""
+    this.tree = tree
+    ref = f"refs/attempts/{this.task.name}/{this.number}"
+    keep(run.shadow, ref, tree)
+    run.journal.write(
+        AttemptStored(
+            task=this.task.name, attempt=this.number, ref=ref, tree=tree, by_hand=bool(this.finished_by)
+        )
+    )
+    this.difference = run.ahead.submit(lambda: write_difference(run, this, base_tree, tree))
+
+
+def write_difference(run: Run, this: Attempt, base_tree: str, tree: str) -> None:
+    """What the attempt has changed, as a patch beside its logs; a file that is there is whole."""
+    put(logs_of(run, this.task) / f"{this.stem}.diff", patch(run.shadow, base_tree, tree))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import gates, verdicts
 from .base import memory_of, rules_of
+from .queue import REPORT
 from .run import Run
 from .tasks.scope import judge
 from .tasks.task import parse
@@ -111,13 +112,18 @@ def _examine(run: Run, commit: Commit) -> tuple[Sort, tuple[str, ...]]:
     changes = diff(run.shadow, commit.parents[0], commit.id)
     if not commit.task:
         return (Sort.BOOKKEEPING if _only_bookkeeping(run, commit, changes) else Sort.OTHER), ()
-    own = {name: run.queue.git_path(name, commit.task) for name in ("pending", "done")}
+    own = {name: run.queue.git_path(name, commit.task) for name in ("pending", "failed", "done")}
+    report = run.queue.git_path(
+        "failed", f"{commit.task}{REPORT}"
+    )  # goes with a task that is finished by hand
     moved = [change for change in changes if change.path in own.values()]
-    rest = [change for change in changes if change.path not in own.values()]
-    if sorted((change.path, change.verb) for change in moved) != [
-        (own["done"], "added"),
-        (own["pending"], "deleted"),
-    ]:
+    rest = [
+        change
+        for change in changes
+        if change.path not in own.values() and not (change.path == report and change.deleted)
+    ]
+    moves = {change.path: change.verb for change in moved}
+    if moves not in ({own[place]: "deleted", own["done"]: "added"} for place in ("pending", "failed")):
         return Sort.TASK, (NO_TASK_FILE,)
     if not _same_text(moved):
         return Sort.TASK, ("the task file's text changes in the commit",)

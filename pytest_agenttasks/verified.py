@@ -7,10 +7,11 @@ from collections.abc import Callable
 from . import gates, landing
 from .attempt_record import Attempt
 from .base import Base, base_of, memory_of
-from .bookkeeping import memory_commit
 from .journal_records import Passed
+from .keeping_memory import memory_commit
 from .meanwhile import refuse_edited, text_id
 from .memory.agent_changes import AgentMemory, agent_changes
+from .memory.upkeep import tidied
 from .outcome import Ended, Kind, Outcome, SetupError
 from .run import Run
 from .tasks.scope import judge
@@ -77,4 +78,4 @@ def taken_up(run: Run, task: Task, passed: Passed) -> tuple[list[Change], AgentM
     verdict = judge(task.scope, task.front.allow_tests, base_of(run).rules, changes)
     if len(verdict.allowed) != len(changes):
         raise Ended(Outcome(Kind.MOVED, "the rules have changed since this result was verified"))
-    return changes, agent_changes(before, after) if before is not None and after is not None else None
+    return changes, agent_changes(tidied(before), after) if before is not None and after is not None else None

@@ -228,3 +228,7 @@ def test_a_session_that_was_stopped_for_repeating_itself_says_what_and_how_often
 def test_a_session_that_was_stopped_for_its_turns_says_so() -> None:
     failure = failure_of(INIT, *calls({}, {}), finished=stopped("turns"))
     assert failure.summary == "the session reached `max_turns` (2 turns)"
+
+
+def test_the_cost_of_a_session_that_was_cut_after_a_result_is_not_that_results() -> None:
+    assert verdict(stream_of(INIT, DONE, INIT, call("Edit")), stopped("timeout")).cost_usd is None

@@ -206,6 +206,8 @@ def test_files_that_are_no_proper_task_are_refused_moved_and_overwrite_nothing(p
     assert left == {b".gitkeep"}
     moved = {os.fsencode(name) for name in os.listdir(failed)} - {b".gitkeep"}
     expected = {name + b".md" for name in (*bad, b"link")} | {b"failed-before.2.md"}
+    proper = (b"done-before", b"failed-before.2", b"latin1", b"no-scope", b"big", b"link")
+    expected |= {name + b".report.md" for name in proper}
     assert moved == expected
     assert (failed / "failed-before.md").read_text() == "# Failed\n"
     assert (failed / "link.md").is_symlink()

@@ -32,6 +32,7 @@ def new_file(workspace: AgentWorkspace) -> None:
 
 
 SCOPE = ("src/a.txt", "src/new.txt")
+CLAUDE = "# Project\n\n## Completed Tasks Log\n"
 
 
 def test_a_rejected_result_is_reverted_and_its_task_queued_with_the_note(queued: UserRepository) -> None:
@@ -186,6 +187,20 @@ def test_the_users_edits_are_never_taken_along(repository: UserRepository) -> No
         assert (repository.head(), repository.read("src/a.txt")) == (head, "mine\n")
 
 
+def test_the_memory_forgets_it(repository: UserRepository) -> None:
+    with opened(repository, own_file, gates=GATES) as run:
+        repository.commit("memory", **{"CLAUDE.md": CLAUDE})
+        run.titles["001-first"] = "Task 001-first"
+        attempt_task(run, scope=("src/*.txt",))
+        attempt_task(run, name="002-second", scope=("src/*.txt",))
+        assert "001-first: Task 001-first" in repository.read("CLAUDE.md")
+        rejected(run)
+        log = repository.read("CLAUDE.md").partition("## Completed Tasks Log")[2]
+        assert "001-first" not in log
+        assert "002-second" in log
+        assert repository.status() == ""
+
+
 def own_file(workspace: AgentWorkspace) -> None:
     """Each session adds a file that no other one touches."""
     (workspace.path / "src" / f"{len(list((workspace.path / 'src').iterdir()))}.txt").write_text("x")
@@ -214,6 +229,13 @@ def test_only_what_has_landed_on_this_branch_can_be_rejected(repository: UserRep
         repository.git("reset", "-q", "--hard", before)
         with pytest.raises(SetupError, match="is not part of `work`"):
             rejected(run)
+
+
+def test_a_reason_that_is_no_utf8_is_no_reason_to_stop_half_way(queued: UserRepository) -> None:
+    with opened(queued, gates=GATES) as run:
+        land(run, "001-first")
+        rejected(run, why="no\udcff")
+        land(run, "001-first")
 
 
 def test_a_record_of_a_rejection_is_json_of_one_line(repository: UserRepository) -> None:

@@ -32,7 +32,7 @@ def test_reviews_are_counted_apart_from_the_attempts_sessions() -> None:
         Row("b", Kind.LANDED, 1, 1.0, 0.5, "d" * 40, ""),
     ]
     assert "3 sessions, 1 review, $1.00" in table(rows, 100)
-    assert "review" not in table(rows[1:], 100)
+    assert " review," not in table(rows[1:], 100)
 
 
 def test_the_table_says_what_became_of_each_task() -> None:
@@ -44,7 +44,7 @@ def test_the_table_says_what_became_of_each_task() -> None:
         "\n"
         "landed 1 of 3 (1 blocked, 1 gate), 3 sessions, $1.52, 13m 06s\n"
         "  agenttasks show 018-pool  # why it failed\n"
-        "  git log                   # what landed\n"
+        "  agenttasks review         # what landed, riskiest first\n"
         "  still pending, for the next run: 019-next"
     )
 
@@ -66,6 +66,7 @@ def test_what_landed_unguarded_is_named() -> None:
 def test_a_cost_that_is_not_known_makes_the_total_a_lower_bound() -> None:
     assert "1 session, 12m" in table([replace(LANDED, cost_usd=None)], 100)
     assert ", at least $0.42, " in table([LANDED, replace(RED, cost_usd=None)], 100)
+    assert ", at least $0.42, " in table([replace(LANDED, unknown=1)], 100)
     assert ", <$0.01, " in table([replace(LANDED, cost_usd=0.001)], 100)
     assert ", $0.00, " in table([replace(LANDED, cost_usd=0.0)], 100)
     assert ", $1,234.50, " in table([replace(LANDED, cost_usd=1234.5)], 100)
@@ -128,7 +129,7 @@ def test_many_failures_are_left_to_the_status() -> None:
         "agenttasks show t1  # why it failed",
         "agenttasks show t2  # why it failed",
         "agenttasks status   # all 5 that failed",
-        "git log             # what landed",
+        "agenttasks review   # what landed, riskiest first",
     ]
 
 

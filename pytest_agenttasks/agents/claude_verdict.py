@@ -40,7 +40,9 @@ def verdict(stream: Stream, finished: Finished, stderr: str = "") -> AgentResult
         failure=failure,
         session=stream.session,
         model=stream.model,
-        cost_usd=stream.cost_usd,
+        cost_usd=stream.cost_usd
+        if result is not None
+        else None,  # one that went on after a result has cost more
         turns=max(stream.turns, (result.turns or 0) if result is not None else 0),
         final_text=result.text if result is not None else "",
         denials=result.denials if result is not None else (),

@@ -44,6 +44,8 @@ VERBS = {
     "review": Verb("the morning after: what needs you, what landed, what it cost, what to type"),
     "approve": Verb("write down that a person has reviewed what landed and failed"),
     "reject": Verb("revert what a task landed as, and queue it again with a note"),
+    "open": Verb("finish a task by hand: a worktree with an attempt's files, and what is known of it"),
+    "land": Verb("land what was finished by hand: the same checks, gates and landing"),
     "requeue": Verb("failed or held tasks back to pending"),
     "clean": Verb("drop old attempts, workspaces and logs; never anything unreviewed"),
     "verify": Verb("from git alone: every task commit in scope, and green when gated again"),

@@ -7,9 +7,10 @@ import json
 import os
 from collections.abc import Sequence
 
+from ..failure import put_away
 from ..history import History
 from ..journal import Journal
-from ..journal_records import Released
+from ..journal_records import Abandoned, Released
 from ..outcome import SetupError
 from ..queue import Queue, names
 from ..rejection import write_note
@@ -62,6 +63,9 @@ def requeue(repository: Repository, queue: Queue, wanted: Sequence[str], note: s
             with_note(file, file.read_bytes(), note or "")
         for name, was in done.items():
             _put_back(queue, name, was, note)
+            passed = journal.history.passed.get(name)
+            if passed is not None and not is_ancestor(repository, passed.new, "HEAD"):
+                journal.write(Abandoned(task=name, attempt=passed.attempt))  # of `land`: it is tried anew now
             journal.write(Released(task=name))
     return done
 
@@ -88,5 +92,6 @@ def _put_back(queue: Queue, name: str, was: str, note: str | None) -> None:
         queue.pending.mkdir(exist_ok=True)
         os.link(failed, target)
         failed.unlink()
+        put_away(queue, name)
     if note and note.strip():
         write_note(target, note)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from ..outcome import SetupError
 from ..queue import Queue
 from ..report.printable import one_line, printable
+from ..report.recorded import recorded
 from ..settings.durations import format_duration
 from .place import open_place
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the story of one task. Raises SetupError when there is nothing about it."""
     _, queue = open_place(args.queue)
     name = args.task.removesuffix(".md")
-    attempts = recorded(queue, name)
+    attempts = recorded(queue.logs / name)
     where = [
         folder.name
         for folder in (queue.pending, queue.done, queue.failed)
@@ -53,21 +53,6 @@ def run(args: argparse.Namespace) -> int:
         raise SetupError(f"{name}: no attempt {args.attempt} (there are: {numbers})")
     _print_whole(queue, name, chosen)
     return 0
-
-
-def recorded(queue: Queue, name: str) -> list[dict[str, Any]]:
-    """The result records of a task's attempts, in order; one that cannot be read is said so in its place."""
-    found = []
-    for file in (queue.logs / name).glob("attempt-*.json"):
-        number = file.stem.removeprefix("attempt-")
-        if not number.isdigit():
-            continue
-        try:
-            document = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            document = {"outcome": "unknown", "summary": f"{file.name} cannot be read: {error}"}
-        found.append({"outcome": "unknown", "summary": "", **document, "attempt": int(number)})
-    return sorted(found, key=lambda attempt: int(attempt["attempt"]))
 
 
 def line(attempt: dict[str, Any]) -> str:

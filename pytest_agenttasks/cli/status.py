@@ -18,6 +18,7 @@ from ..runs import going_on
 from ..settings.loading import load
 from ..settings.records import FILE_NAME
 from ..trees.repository import Repository, is_ancestor
+from ..workbench import benches
 from . import spent
 from .place import open_place
 
@@ -67,6 +68,7 @@ def gather(repository: Repository, queue: Queue, history: History) -> dict[str, 
         "done": sorted(names(queue.done)),
         "landed": landed,
         "failed": failed,
+        "by_hand": {bench.task: bench.path for bench in benches(repository)},
         "unguarded": [
             name for name in landed if (asked := history.guarded.get(name)) and asked.guarded == "no"
         ],
@@ -155,5 +157,9 @@ def _text(found: dict[str, Any]) -> str:
     for name, why in found["failed"].items():
         lines.append(one_line(f"  {name}: {why}", 200))
     if found["failed"]:
-        lines.append("look closer: agenttasks show TASK; once mended: agenttasks requeue TASK")
+        lines.append(
+            "look closer: agenttasks show TASK; once mended: agenttasks requeue TASK; by hand: agenttasks open TASK"
+        )
+    for name, path in found["by_hand"].items():
+        lines.append(f"  {printable(name)}: open in {printable(path)}; `agenttasks land {name}` lands it")
     return "\n".join(lines)

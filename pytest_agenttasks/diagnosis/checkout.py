@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..base import memory_of, rules_of
 from ..journal import Journal
+from ..memory.upkeep import size_warning
 from ..outcome import SetupError
 from ..owner import lives
 from ..processes.orphans import process_start_time
@@ -105,10 +106,14 @@ def queue(found: Repository, folder: Path) -> Findings[Queue | None]:
 def tasks(found: Repository, chosen: Settings, where: Queue, tip: str) -> Iterator[Finding]:
     """What lint says of the queue, in one line; a task that is refused stops no run."""
     try:
-        rules = rules_of(chosen, where, memory_of(found, tip, chosen.memory.file))
+        memory = memory_of(found, tip, chosen.memory.file)
+        rules = rules_of(chosen, where, memory)
     except SetupError as error:
         yield refused("memory", error, f"mend {chosen.memory.file}")
         return
+    if warning := size_warning(chosen.memory.file, memory.text):
+        text, _, remedy = warning.partition(": shorten")
+        yield warn("memory", text, f"shorten{remedy}")
     errors, hints, count = _problems(found, where, tip, rules)
     text = f"{count} pending task{'s' * (count != 1)}, {errors} with errors, {hints} hint{'s' * (hints != 1)}"
     if errors:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
 from ..agents.contract import AgentResult, AgentWorkspace, Prompt
+from ..notifier import VERSION
 from ..settings.records import GateSettings
 from ..tasks.task import Task
 from ..trees.changes import Change
@@ -44,6 +46,10 @@ class HookExtensions:
     def commit_message(self, task: Task, message: str) -> str | None:
         answer: str | None = self._config.hook.pytest_agenttasks_commit_message(task=task, message=message)
         return answer
+
+    def event(self, record: Mapping[str, Any]) -> None:
+        """Tell of an event of what is no run; of a run's the `Announcer` tells."""
+        self._config.hook.pytest_agenttasks_event(event={"version": VERSION, **record})
 
     def knows_agent(self, name: str) -> bool:
         """Whether some plugin or conftest.py brings an agent of its own."""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import Protocol
 
+from ..budget import LEAST
 from ..settings.records import Settings
 
 
@@ -100,7 +101,7 @@ def now() -> datetime:
 def reached(settings: Settings, used: Used, began: datetime) -> Reason | None:
     """Why no further task may be handed out in the run that `began` then; None while there is no reason."""
     budget = settings.budget
-    if budget.usd is not None and used.spent >= budget.usd:
+    if budget.usd is not None and used.spent > budget.usd - LEAST:
         return Reason("budget", f"the budget of {budget.usd:.2f} USD is spent ({used.spent:.2f} USD)")
     if budget.sessions is not None and used.sessions >= budget.sessions:
         more = "s" * (used.sessions > 1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -14,14 +15,18 @@ from _pytest.junitxml import xml_key
 
 from .. import canary
 from ..agents.registry import built_in_agents
+from ..base import memory_of
 from ..checkpoint import Checkpoint
+from ..far.names import Elsewhere
 from ..keep_awake import kept_awake
+from ..memory.upkeep import size_warning
 from ..outcome import SetupError
-from ..preflight import check
+from ..preflight import check, check_agent
 from ..queue import ensure_folders
 from ..report.printable import printable
 from ..run import Run, open_run
 from ..runs import run_lock
+from ..trees.git import GitError
 from . import limits
 from .announcer import Announcer
 from .extensions import BUILT_IN, HookExtensions
@@ -62,28 +67,53 @@ def open_for(
     return run
 
 
-def start(session: QueueSession, terminal: Terminal, announcer: Announcer, stack: ExitStack) -> Run:
+def elsewhere(run: Run, machine: str, stack: ExitStack) -> Run:
+    """The same run, with its sessions on the machine that this spec names; `stack` ends the connection."""
+    from ..far.machine import Machine
+
+    there = Machine(Elsewhere(machine))
+    stack.callback(there.close)
+    return replace(run, machine=there)
+
+
+CheckAgents = Callable[[Run, Callable[[str], None]], None]
+
+
+def start(
+    session: QueueSession,
+    terminal: Terminal,
+    announcer: Announcer,
+    stack: ExitStack,
+    check_agents: CheckAgents = check_agent,
+) -> Run:
     """Everything that is looked at before anything is spent. Raises SetupError; `stack` ends the run."""
     announcer.open()
     try:
-        return _start(session, terminal, announcer, stack)
+        return _start(session, terminal, announcer, stack, check_agents)
     except SetupError as error:
         announcer.refused(error)
         raise
 
 
-def _start(session: QueueSession, terminal: Terminal, announcer: Announcer, stack: ExitStack) -> Run:
+def _start(
+    session: QueueSession,
+    terminal: Terminal,
+    announcer: Announcer,
+    stack: ExitStack,
+    check_agents: CheckAgents,
+) -> Run:
     stack.enter_context(run_lock(session.repository, session.queue))
     awake = stack.enter_context(kept_awake(session.settings.keep_awake, session.notes.append))
     run = open_for(session, terminal, stack, announcer.hear)
     stack.callback(ensure_folders, session.queue)
     terminal.begin("checks before the first task")
-    check(run, terminal.say)
+    check(run, terminal.say, check_agents)
     _ask_canary(run, session, terminal)
     awake()
     terminal.clear()
     session.run = run
     announcer.account.checkpoint = Checkpoint(run)
+    stack.callback(_warn_of_size, run, session)
     announcer.begin()
     return run
 
@@ -101,6 +131,14 @@ def _ask_canary(run: Run, session: QueueSession, terminal: Terminal) -> None:
     xml = session.config.stash.get(xml_key, None)
     if xml is not None:
         xml.add_global_property("canary", printable(f"{answer.guarded}: {answer.why}"))
+
+
+def _warn_of_size(run: Run, session: QueueSession) -> None:
+    """At the end, for sessions have added to it."""
+    with suppress(SetupError, GitError):  # said where it matters
+        memory = memory_of(run.shadow, run.repository.tip(), run.settings.memory.file)
+        if warning := size_warning(run.settings.memory.file, memory.text):
+            session.notes.append(f"WARNING: {warning}")
 
 
 def obey_signals(stack: ExitStack) -> None:

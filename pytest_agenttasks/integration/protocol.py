@@ -23,9 +23,13 @@ from .session import QueueSession
 class ItemProtocol:
     """Runs items; its hooks keep what is for tests away from them."""
 
-    def __init__(self, session: QueueSession, screen: Screen) -> None:
+    def __init__(
+        self, session: QueueSession, screen: Screen, leave: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """`leave` is asked whether another process does what this one cannot do any more, for the reason given."""
         self.queue_session = session
         self.screen = screen
+        self._leave = leave
 
     def run(self, item: TaskItem, nextitem: pytest.Item | None) -> str | None:
         """All attempts at the item's task, reported; why the run has to stop after it, None: it goes on.
@@ -58,10 +62,16 @@ class ItemProtocol:
             decision = session.decide(item)
             if isinstance(decision, Again) and (reason := session.account.repeat()):
                 decision = Stop(reason)
+            given_up = session.given_up if isinstance(decision, Again) else None
+            leaving = given_up is not None and self._leave(given_up)
+            if given_up is not None and not leaving:
+                decision = Stop(given_up)
             if isinstance(decision, Again):
                 call.user_properties = []
                 reruns += 1
                 self._rerun(item, call, reruns)
+                if leaving:
+                    return None
                 self._pause(item, decision)
                 continue
             try:

@@ -12,6 +12,7 @@ from .. import attempt as attempt_module
 from .. import pause
 from ..attempt_record import Attempt, earlier_failures
 from ..bookkeeping import commit_queue, give_up
+from ..meanwhile import text_id
 from ..outcome import Kind, Outcome, SetupError
 from ..preflight import landed_commit
 from ..queue import names
@@ -54,6 +55,12 @@ class QueueSession:
         """Whether every chosen task has landed, none having been left out by a plugin's hook."""
         landed = {name for name, row in self.rows.items() if row.kind is Kind.LANDED}
         return all(task.name in landed for task in self.chosen)
+
+    @property
+    def given_up(self) -> str | None:
+        """Why this process can hold no more sessions, None: it can."""
+        machine = None if self.run is None else self.run.machine
+        return None if machine is None else machine.given_up
 
     def prepare(self, item: TaskItem) -> None:
         """Skip a task that is blocked or held. Called in the setup phase."""
@@ -117,6 +124,8 @@ class QueueSession:
             )
             run.events.write("task-refused", task=task.name, problems="; ".join(lines))
             return outcome
+        if not progress.begun and (used_up := self._used_up(task, progress)) is not None:
+            return used_up
         progress.begun += 1
         this = attempt_module.attempt(run, task, progress.charged, self._timeout())
         assert this.outcome is not None
@@ -124,6 +133,17 @@ class QueueSession:
         progress.waited += this.waited
         self.account.add(_used(this))
         return this.outcome
+
+    def _used_up(self, task: Task, progress: Progress) -> Outcome | None:
+        """The last outcome of a task whose attempts are used up: the run was killed before it was given up. None where
+        it has one left, or another text since."""
+        run = self.run
+        assert run is not None
+        started = run.journal.history.starts.get(task.name)
+        most = task.front.max_attempts or self.settings.max_attempts
+        if len(progress.charged) < most or started is None or started.task_blob != text_id(run, task):
+            return None
+        return progress.charged[-1]
 
     def interrupted(self, item: TaskItem) -> Outcome:
         """Record that the item's task was stopped, in an attempt or between two."""
@@ -195,7 +215,7 @@ class QueueSession:
             self.notes.append(f"{item.task.name}: flaky, green when run again: gate {gates}")
         if isinstance(decision, Final) and decision.give_up:
             try:
-                note = give_up(run, item.task)
+                note = give_up(run, item.task, progress.outcomes[-1])
             except Exception as error:
                 raise SetupError(
                     f"{item.task.path}: cannot be moved to {self.queue.failed}: {error}"

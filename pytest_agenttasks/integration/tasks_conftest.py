@@ -48,8 +48,12 @@ def _meant(parser: pytest.Parser, arguments: list[str]) -> str:
 def register(config: pytest.Config) -> None:
     """Import the file and register it as pytest does with conftest files. Raises UsageError."""
     file = os.environ.get(CONFTEST_VARIABLE)
-    if not file or config.pluginmanager.has_plugin(file):
-        return
+    if file and not config.pluginmanager.has_plugin(file):
+        load(config, file)
+
+
+def load(config: pytest.Config, file: str) -> None:
+    """Import one conftest.py. Raises UsageError."""
     folder = str(Path(file).parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)

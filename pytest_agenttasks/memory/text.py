@@ -84,10 +84,10 @@ def record_completed(text: str, entries: Sequence[Completed], limit: int) -> Edi
     section = document.section(COMPLETED_LOG)
     if section is None:
         return Edited(text)
-    own = _log_entries(document, section)
+    own = log_entries(document, section)
     present = {entry for _, entry in own}
     new = [entry for entry in dict.fromkeys(task.entry for task in entries) if entry not in present]
-    if not new:
+    if not new and len(own) <= limit:
         return Edited(text)
     excess = max(len(own) + len(new) - limit, 0)
     left_out = tuple([*(entry for _, entry in own), *new][:excess])
@@ -97,6 +97,8 @@ def record_completed(text: str, entries: Sequence[Completed], limit: int) -> Edi
         marker = document.lines[last_line].partition(last_entry)[0]
         gone = {line for line, _ in own[:excess]}
         edited = document.edited(last_line + 1, [marker + entry for entry in added], without=gone)
+    elif not added:  # no room for any
+        edited = text
     else:
         bullet = document.bullet(section)
         edited = document.appended(section, [f"{bullet} {entry}" for entry in added])
@@ -123,19 +125,7 @@ def update_queue(text: str, pending: Sequence[tuple[str, str]]) -> str:
     return text
 
 
-def is_do_not_touch(name: str) -> bool:
-    """Whether a `heading_name` begins a protected section; more words may follow."""
-    return re.match(rf"{DO_NOT_TOUCH}\b", name) is not None
-
-
-def _text_line(document: Document, section: Section) -> int | None:
-    for block in document.blocks:
-        if section.content <= block.start < section.end and block.kind in _TEXT_BLOCKS:
-            return None if _NOTHING.fullmatch(document.lines[block.start]) else block.start
-    return None
-
-
-def _log_entries(document: Document, section: Section) -> list[tuple[int, str]]:
+def log_entries(document: Document, section: Section) -> list[tuple[int, str]]:
     """Line and text of every item that has the runner's own form."""
     lists = [block for block in document.blocks if block.kind == "bullet_list_open"]
     return [
@@ -147,6 +137,18 @@ def _log_entries(document: Document, section: Section) -> list[tuple[int, str]]:
         and _LOG_ENTRY.fullmatch(item.text)
         and any(block.start <= item.start < block.end for block in lists)
     ]
+
+
+def is_do_not_touch(name: str) -> bool:
+    """Whether a `heading_name` begins a protected section; more words may follow."""
+    return re.match(rf"{DO_NOT_TOUCH}\b", name) is not None
+
+
+def _text_line(document: Document, section: Section) -> int | None:
+    for block in document.blocks:
+        if section.content <= block.start < section.end and block.kind in _TEXT_BLOCKS:
+            return None if _NOTHING.fullmatch(document.lines[block.start]) else block.start
+    return None
 
 
 def _entry(name: str, title: str) -> str:

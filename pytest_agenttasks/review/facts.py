@@ -9,7 +9,8 @@ class LandedTask(msgspec.Struct, frozen=True, kw_only=True):
     """A task that has landed and that nobody has approved. `at` is epoch seconds, money in USD.
 
     `attempts` are those that it took, `refused` how often a review gate refused it or gave no answer on the way, `denied`
-    the edits and commands that its last session was refused. `guarded` is the canary's answer (yes, no, n/a, unknown).
+    the edits and commands that its last session was refused. `by_hand`: a person has finished it. `guarded` is the canary's
+    answer (yes, no, n/a, unknown).
     `added` and `removed` are lines, `files` all files of the commit but the queue's.
     """
 
@@ -20,6 +21,7 @@ class LandedTask(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 1
     guarded: str | None = None
     flaky: tuple[str, ...] = ()
+    by_hand: bool = False
     together: bool = False
     refused: int = 0
     denied: int = 0
@@ -49,7 +51,7 @@ class BlockedTask(msgspec.Struct, frozen=True, kw_only=True):
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. `since` is when the last approval was written (epoch seconds) and `by` whose it was, None: there is none;
-    what is counted (`ends`, `spent_usd`, `attempts`) is counted from then on.
+    `tip` is the branch's commit; what is counted (`ends`, `spent_usd`, `attempts`) is counted from then on.
 
     `ends` says how often attempts ended in which class, landed ones apart. `memory` is a line for each change of the memory
     file that is not the runner's. `elsewhere` are tasks that have landed, unapproved, on another branch.
@@ -57,6 +59,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     queue: str
     branch: str
+    tip: str
     since: float | None
     by: str | None
     landed: tuple[LandedTask, ...] = ()

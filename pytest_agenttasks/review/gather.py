@@ -38,6 +38,7 @@ def gather(repository: Repository, queue: Queue, history: History, memory_file: 
     return Facts(
         queue=str(queue.pending),
         branch=(repository.branch() or "detached HEAD").removeprefix("refs/heads/"),
+        tip=repository.tip(),
         since=since or None,
         by=last.by if last is not None else None,
         landed=tuple(_landed(queue, history, landed, sizes) for landed in found.landed),
@@ -127,9 +128,10 @@ def _landed(
         title=read_task(queue.done / f"{name}.md").title,
         commit=landed.commit,
         at=landed.at,
-        attempts=1 + sum(end.kind.charged for end in ends),
+        attempts=1 + sum(end.charged for end in ends),
         guarded=asked.guarded if asked is not None else None,
         flaky=tuple(dict.fromkeys(gate for end in ends for gate in end.flaky)),
+        by_hand=bool(ends) and ends[-1].by_hand,
         together=any(end.together for end in ends),
         refused=sum(_refused(review) for document in documents for review in document.reviews),
         denied=last.denied,
@@ -162,7 +164,7 @@ def _failed(history: History, name: str) -> FailedTask:
         )
     series = _last_series(ends)
     costs = [end.cost_usd for end in series if end.cost_usd is not None]
-    charged = [end for end in series if end.kind.charged] or [ends[-1]]
+    charged = [end for end in series if end.charged] or [ends[-1]]
     return FailedTask(
         task=name,
         kind=charged[-1].kind.value,

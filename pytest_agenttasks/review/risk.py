@@ -44,6 +44,8 @@ def risk(task: LandedTask) -> Risk:
         found.append((DENIED, f"{task.denied} refused while it went on"))
     if task.dropped:
         found.append((DROPPED, f"{len(task.dropped)} changes dropped"))
+    if task.by_hand:
+        found.append((0, "finished by hand"))
     found.sort(key=lambda pair: -pair[0])
     lines = task.added + task.removed
     size = min(lines // LINES_A_POINT, MOST_FOR_SIZE) + FOR_MANY_FILES * (task.files > MANY_FILES)

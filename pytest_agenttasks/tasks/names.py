@@ -8,7 +8,7 @@ from ..report.printable import encodable
 
 LONGEST = 100
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_LOG_FILES = frozenset({"orchestration.log"})
+_LOG_FILES = frozenset({"orchestration.log", "log"})
 
 
 def name_problem(stem: str) -> str | None:
@@ -21,6 +21,6 @@ def name_problem(stem: str) -> str | None:
         return f"{name} may hold only letters, digits, `.`, `_` and `-`, and starts with a letter or digit"
     if ".." in stem or stem.endswith(".") or stem.casefold().endswith(".lock"):
         return f"{name} must not hold `..` nor end in `.` or `.lock`: git could not store its attempts"
-    if stem.casefold() in _LOG_FILES:
-        return f"{name} is that of the runner's own log"
+    if stem.casefold() in _LOG_FILES or stem.casefold().endswith(".report"):
+        return f"{name} is that of the runner's own log or reports"
     return None

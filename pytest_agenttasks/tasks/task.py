@@ -87,6 +87,12 @@ def read(path: Path) -> Task:
     return parse(path, data)
 
 
+def named(name: str, folder: Path) -> Task:
+    """The task of this name in a queue's folder; no more than the name where there is no file."""
+    file = folder / f"{name}.md"
+    return read(file) if file.exists() else Task(name, file, "", name, 0)
+
+
 def parse(path: Path, data: bytes) -> Task:
     """The task that `data` spells. Never raises; pure but for the name, which is `path`'s stem."""
     if len(data) > MAX_BYTES:

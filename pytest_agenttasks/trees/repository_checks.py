@@ -53,18 +53,23 @@ def _refuse_nobody(repository: Repository) -> None:
 
 def working_branch(repository: Repository) -> str:
     """The branch to land on, as a full ref name. Raises SetupError when there is none or git is busy with it."""
-    for name, operation in _UNFINISHED.items():
-        if (repository.git_dir / name).exists():
-            raise SetupError(
-                f"{repository.top}: git is in the middle of a {operation}; finish it, or give it up with "
-                f"`git {operation} --abort`"
-            )
+    if operation := unfinished(repository):
+        raise SetupError(
+            f"{repository.top}: git is in the middle of a {operation}; finish it, or give it up with "
+            f"`git {operation} --abort`"
+        )
     branch = repository.branch()
     if branch is None:
         raise SetupError(
             f"{repository.top}: HEAD is detached; check out a branch first: `git switch -c agents/queue`"
         )
     return branch
+
+
+def unfinished(repository: Repository) -> str | None:
+    """The operation that git is in the middle of in this checkout."""
+    going_on = (operation for name, operation in _UNFINISHED.items() if (repository.git_dir / name).exists())
+    return next(going_on, None)
 
 
 def refuse_dirty(repository: Repository, queue: str | None) -> None:

@@ -16,6 +16,7 @@ from ..state_file import put
 from . import loose_objects
 from .git import DEAF, git
 from .objects import ObjectReader, Stored
+from .removal import remove
 from .repository import Repository, config_text
 
 _FIXED = {
@@ -92,7 +93,7 @@ class Shadow:
         *args: str,
         index: Path | None = None,
         work_tree: Path | None = None,
-        stdin: bytes | None = None,
+        stdin: bytes | Path | None = None,
         accept: tuple[int, ...] = (0,),
     ) -> bytes:
         place = work_tree or self.git_dir
@@ -130,22 +131,12 @@ def prepare(repository: Repository, excludes: Sequence[str], *, shared: bool = F
     git_dir = repository.home / "shadow.git"
     shadow = Shadow(git_dir, repository, ObjectReader(git_dir, {**DEAF, "GIT_DIR": str(git_dir)}))
     made = not (
-        (git_dir / "objects").is_dir() and (git_dir / "HEAD").is_file() and (git_dir / "refs").is_dir()
+        (git_dir / "objects").is_dir()
+        and (git_dir / "refs").is_dir()
+        and _read_if_there(git_dir / "HEAD").startswith(b"ref: refs/heads/")
     )
     if made:
-        git_dir.parent.mkdir(parents=True, exist_ok=True)
-        git(
-            [
-                "init",
-                "-q",
-                "--bare",
-                "--template=",
-                f"--object-format={repository.object_format}",
-                str(git_dir),
-            ],
-            cwd=repository.home,
-            env=DEAF,
-        )
+        _make(git_dir, repository)
     info = git_dir / "info"
     info.mkdir(exist_ok=True)
     (git_dir / "objects/info").mkdir(exist_ok=True)
@@ -174,6 +165,27 @@ def prepare(repository: Repository, excludes: Sequence[str], *, shared: bool = F
     attributes = wanted[info / "attributes"] + wanted[info / "user-attributes"]
     verbatim = not attributes.strip() and all(pinned.get(key, usual) == usual for key, usual in _VERBATIM)
     return replace(shadow, pins={**wanted, user: user.read_bytes()}, verbatim=verbatim)
+
+
+def _make(git_dir: Path, repository: Repository) -> None:
+    """An empty private repository, in one step: a git that is killed leaves locks, and half of one.
+
+    Where there is one that is damaged, what it lacks is put back, and what it holds stays.
+    """
+    git_dir.parent.mkdir(parents=True, exist_ok=True)
+    if git_dir.is_dir():
+        for name in ("config.lock", "HEAD.lock", "HEAD"):
+            (git_dir / name).unlink(missing_ok=True)
+        put(git_dir / "config", b"")
+    half = git_dir.with_name("shadow.git.new")
+    remove(half)
+    target = git_dir if git_dir.is_dir() else half
+    git(
+        ["init", "-q", "--bare", "--template=", f"--object-format={repository.object_format}", str(target)],
+        cwd=repository.home, env=DEAF,
+    )  # fmt: skip
+    if target is half:
+        half.rename(git_dir)
 
 
 def _bring_up_to_date(wanted: Mapping[Path, bytes], *, made: bool, shared: bool, top: Path) -> None:

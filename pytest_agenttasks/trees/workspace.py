@@ -66,11 +66,16 @@ def place(shadow: Shadow, role: Role, worker: int) -> Place:
         worker=worker,
         root=root,
         path=root / shadow.repository.top.name,
-        index=shadow.git_dir / f"{role}-{worker}.index",
+        index=index_of(shadow, role, worker),
     )
     take_back(where)
     (root / "tmp").mkdir(exist_ok=True)
     return where
+
+
+def index_of(shadow: Shadow, role: Role, worker: int) -> Path:
+    """The runner's own index of a place."""
+    return shadow.git_dir / f"{role}-{worker}.index"
 
 
 def take_back(where: Place) -> None:
