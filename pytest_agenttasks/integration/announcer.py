@@ -16,7 +16,6 @@ import pytest
 
 from ..budget import Spending
 from ..last_run import LastRun, last_run, write_down
-from ..ledger import NOTHING
 from ..notifier import TOLD, VERSION, Notifier
 from ..outcome import Kind, SetupError
 from ..report.eventlog import EventLog
