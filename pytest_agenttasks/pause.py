@@ -30,8 +30,8 @@ from .state_file import load, save
 from .trees.repository import Repository
 from .turn import shown
 
-SAME = 60.0
-"""Seconds by which a pause that goes on may grow, and still be the one that has been told of."""
+SAME = 120.0
+"""Seconds by which a pause that goes on may grow, and still be the one that has been told of: more than the jitter."""
 KINDS = (Kind.USAGE_LIMIT, Kind.OVERLOADED, Kind.NETWORK, Kind.AUTH)
 
 

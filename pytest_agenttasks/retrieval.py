@@ -59,7 +59,7 @@ def _complete(run: Run, this: Attempt, started: AttemptStarted, stored: str) -> 
         return None
     if landed is not None and landed.attempt == this.number:
         record(run, this, Outcome(Kind.LANDED, f"landed as {landed.commit[:10]}", commit=landed.commit))
-        return None
+        return f"{name} had landed as {landed.commit[:10]} when the last run was killed"
     record(
         run, this, Outcome(Kind.INTERRUPTED, "the runner was killed after the session; what it had done is kept")
     )  # fmt: skip

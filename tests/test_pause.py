@@ -318,3 +318,12 @@ def test_room_on_the_disk_is_waited_for_no_longer_than_the_settings_allow(
         with pytest.raises(Ended) as ended:
             room.wait(run, "001-a")
     assert ended.value.outcome.kind is Kind.DISK
+
+
+def test_a_pause_that_several_sessions_meet_is_told_once(repository: UserRepository) -> None:
+    with opened(repository, gates=[{"name": "tests", "run": "true"}]) as run:
+        for task, later in (("001-a", 0.0), ("002-b", 1.0), ("003-c", 7200.0)):
+            met = Outcome(Kind.USAGE_LIMIT, "limit", resumes_at=LATER + later)
+            pause.announce(run, task, met)
+        told = [line.split()[1:3] for line in run.events.path.read_text().splitlines()]
+    assert told == [["pause", "001-a"], ["pause-met", "002-b"], ["pause", "003-c"]]

@@ -16,7 +16,6 @@ import pytest
 
 from ..budget import Spending
 from ..last_run import LastRun, last_run, write_down
-from ..ledger import NOTHING
 from ..notifier import TOLD, VERSION, Notifier
 from ..outcome import Kind, SetupError
 from ..report.eventlog import EventLog
@@ -159,7 +158,7 @@ class Announcer:
         """By this run, as the journal knows it: sessions that were killed too."""
         run = self.queue_session.run
         if run is None:
-            return NOTHING
+            return Spending()
         run.journal.refresh()
         return run.journal.history.ledger.of_run(run.began)
 

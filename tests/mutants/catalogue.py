@@ -106,8 +106,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "I4",
         "what git does not see is not looked for",
         "trees/survey.py",
-        "        if is_git_name(name):",
-        "        if not name:",
+        "            if is_git_name(name):\n                oddities.append(Oddity(prefix + name, _NESTED))",
+        "            if not name:\n                oddities.append(Oddity(prefix + name, _NESTED))",
         ("tests/test_workspace.py::test_oddities_are_named_and_the_rest_is_stored",),
     ),
     Mutant(
@@ -243,8 +243,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "I1",
         "a checkout that nobody has cleaned is taken for clean",
         "trees/checkout.py",
-        "        sweep(run.shadow, where, run.provider.kept(where))\n",
-        "",
+        "swept=sweep(run.shadow, where, run.provider.kept(where)))",
+        "swept=Swept())",
         ("tests/test_ahead.py",),
     ),
     Mutant(
@@ -608,11 +608,11 @@ MUTANTS += (
     ),
     Mutant(
         "I12",
-        "half of a private repository is taken for a whole one",
+        "a private repository that is spoilt is not put right",
         "trees/shadow.py",
-        "    target = git_dir if git_dir.is_dir() else half\n",
-        "    target = git_dir\n",
-        (f"{DEATHS}::test_a_death_at_each_step_of_committing_the_queue",),
+        '        for name in ("config.lock", "HEAD.lock", "HEAD"):',
+        "        for name in ():",
+        ("tests/test_crashes_state_files.py",),
     ),
     Mutant(
         "I7",
