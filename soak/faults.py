@@ -35,12 +35,10 @@ HARMLESS = frozenset(
 )
 """Sessions that leave what is to be landed, if only the rest that they do is dealt with."""
 
-_WEIGHTS = {
-    Behaviour.GOOD: 540, Behaviour.REMEMBERS: 40, Behaviour.COMMITS: 30, Behaviour.DAEMON: 40, Behaviour.LINGERS: 5,
-    Behaviour.STRAY: 40, Behaviour.LITTER: 30, Behaviour.WEAKENS: 20, Behaviour.PROTECTED: 10, Behaviour.DELETES: 20,
-    Behaviour.WRONG: 70, Behaviour.BROKEN: 30, Behaviour.LIES: 30, Behaviour.HANGS: 20, Behaviour.SILENT: 5,
-    Behaviour.CRASHES: 30, Behaviour.EMPTY: 20, Behaviour.TURNS: 20,
-}  # fmt: skip
+_RARE = (Behaviour.SILENT, Behaviour.LINGERS, Behaviour.PROTECTED)
+"""In second sessions only: they take long, or are much like another."""
+PACK = (Behaviour.GOOD,) * 9 + tuple(what for what in Behaviour if what not in _RARE)
+_LATER = {what: {Behaviour.GOOD: 60}.get(what, 2) for what in Behaviour}
 
 
 class Disturbance(StrEnum):
@@ -60,10 +58,12 @@ class Disturbance(StrEnum):
 KILLS = frozenset({Disturbance.KILL_WORKER, Disturbance.KILL_CONTROLLER, Disturbance.KILL_ALL})
 OUTAGES = frozenset({Disturbance.USAGE_LIMIT, Disturbance.OVERLOAD})
 
+WROTE = "session-wrote"
 STEPS = (
-    "attempt-started", "program-started", "attempt-stored", "passed", "forward", "forwarded", "landed", "attempt-ended",
+    "attempt-started", "program-started", WROTE, "attempt-stored", "passed", "forward", "forwarded", "landed",
+    "attempt-ended",
 )  # fmt: skip
-"""The journal's records after which a kill may come."""
+"""After what a kill may come: the journal's records, and a file that a session has written."""
 
 DAYS = 13
 TASKS_A_DAY = 20
@@ -82,7 +82,7 @@ _DAILY = (
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A disturbance, when so many sessions have begun; `step` is the record that a kill waits for, `salt` what it draws by."""
+    """A disturbance, when so many sessions have begun; `step` is what a kill waits for, `salt` what it draws by."""
 
     at: int
     what: Disturbance
@@ -91,11 +91,17 @@ class Event:
 
 
 def behaviour(seed: int, task: int, session: int) -> Behaviour:
-    """What the task's session (counting from 1) does. Later ones, which have been told what failed, do better."""
-    weights = dict(_WEIGHTS)
-    if session > 1:
-        weights[Behaviour.GOOD] *= 2
-    (drawn,) = random.Random(f"{seed}/{task}/{session}").choices(list(weights), list(weights.values()))
+    """What the task's session does. Tasks and sessions count from 1.
+
+    First sessions are dealt from packs, so that a short queue meets nearly everything; later ones, which have been told what
+    failed, are drawn, and do better.
+    """
+    if session == 1:
+        pack, place = divmod(task - 1, len(PACK))
+        dealt = list(PACK)
+        random.Random(f"{seed}/pack {pack}").shuffle(dealt)
+        return dealt[place]
+    (drawn,) = random.Random(f"{seed}/{task}/{session}").choices(list(_LATER), list(_LATER.values()))
     return drawn
 
 
@@ -111,10 +117,13 @@ def events(seed: int, tasks: int) -> tuple[Event, ...]:
     whole = days(tasks)
     length = tasks * SESSIONS_A_TASK / whole
     found: list[Event] = []
+    steps: list[str] = []
 
     def add(day: int, what: Disturbance) -> None:
         at = int((day + draw.uniform(0.05, 0.9)) * length)
-        step = draw.choice(STEPS) if what in KILLS else ""
+        if what in KILLS and not steps:
+            steps.extend(draw.sample(STEPS, len(STEPS)))
+        step = steps.pop() if what in KILLS else ""
         found.append(Event(max(at, 2), what, step, draw.randrange(2**30)))
 
     for day in range(whole):

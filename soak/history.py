@@ -49,15 +49,23 @@ class Commit:
 def commits(repository: Path, first: str) -> list[Commit]:
     """Those after `first`, oldest first."""
     found = []
+    form = "--format=%x01%H%x02%an%x02%s"
     listed = git(
-        repository, "log", "--reverse", "--first-parent", "--format=%H%x00%an%x00%s", f"{first}..HEAD"
+        repository,
+        "log",
+        "--reverse",
+        "--first-parent",
+        "--no-renames",
+        "--name-status",
+        "-z",
+        form,
+        f"{first}..HEAD",
     )
-    for line in listed.splitlines():
-        name, author, subject = line.split("\0")
-        raw = git(
-            repository, "diff-tree", "-r", "-z", "--no-renames", "--name-status", f"{name}^", name
-        ).split("\0")[:-1]
-        found.append(Commit(name, author, subject, dict(zip(raw[1::2], raw[::2], strict=True))))
+    for entry in listed.split("\1")[1:]:
+        head, *rest = entry.split("\0")
+        name, author, subject = head.split("\2")
+        changes = [word.strip("\n") for word in rest if word.strip("\n")]
+        found.append(Commit(name, author, subject, dict(zip(changes[1::2], changes[::2], strict=True))))
     return found
 
 

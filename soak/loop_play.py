@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .faults import KILLS, OUTAGES, Disturbance, Event
 from .ledger import VARIABLE, start_of
-from .played import Played
+from .played import Played, does
 
 LOOP = Path(__file__).with_name("loop.sh")
 LOOK = 0.02
@@ -75,5 +75,6 @@ class LoopPlay:
                 case what if what in KILLS:
                     process.kill()
                 case _:
-                    user.does(event)
+                    does(self.played, event)
+                    continue
             self.played.disturbed[event.what] += 1

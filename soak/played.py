@@ -7,9 +7,13 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .faults import Event
 from .ledger import Ledger
 from .project import Task
 from .user import User
+
+RECENT = 6
+"""Sessions that may still go on."""
 
 
 @dataclass
@@ -39,6 +43,14 @@ class Played:
     """How it came to its end, where that is not by itself."""
     trouble: list[str] = field(default_factory=list)
     """Starts that were refused, with what was said."""
+
+
+def does(played: Played, event: Event) -> None:
+    """Have the user do that; where it is in the way of a task, of one that is being worked on, if there is one."""
+    lists = {task.name: task.feature.listing for task in played.tasks if task.kind == "listed"}
+    recent = [lists[session.task] for session in played.ledger.sessions()[-RECENT:] if session.task in lists]
+    played.user.does(event, recent[-1] if recent else None)
+    played.disturbed[event.what] += 1
 
 
 def finished(played: Played) -> bool:

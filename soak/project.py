@@ -152,7 +152,7 @@ def tasks(seed: int, count: int) -> tuple[Task, ...]:
     changeable: list[Task] = []
     kinds = ("new", "listed", "port", "change", "refused")
     for number in range(1, count + 1):
-        (kind,) = draw.choices(kinds, (58, 20, 6, 14, 2))
+        (kind,) = draw.choices(kinds, (48, 20, 16, 14, 2))
         feature = Feature(
             f"f{number:04d}",
             f"area{draw.randrange(AREAS):02d}",

@@ -14,10 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .faults import KILLS, OUTAGES, Disturbance, Event
+import psutil
+
+from .faults import KILLS, OUTAGES, WROTE, Disturbance, Event
 from .ledger import VARIABLE
-from .played import Played, finished
-from .processes import Memory, below
+from .played import Played, does, finished
+from .processes import GONE, Memory, below
 
 LOOK = 0.003
 """Seconds between two looks at the journal: a kill comes that soon after the record it waits for."""
@@ -38,7 +40,7 @@ class RunnerPlay:
         self.output = output
         self.environment = {**environment, VARIABLE: str(played.ledger.folder)}
         self.journal = played.checkout / ".git/agenttasks/journal.jsonl"
-        self.read_to = 0
+        self.tails = {self.journal: 0, played.ledger.folder / "writes.jsonl": 0}
         self.sessions = 0
 
     def play(self, memory: Memory, deadline: float) -> None:
@@ -97,18 +99,16 @@ class RunnerPlay:
         return status
 
     def _look(self, controller: int) -> None:
-        records = self._records()
-        for record in records:
-            if record.get("record") == "program-started":
-                self.sessions = self.played.ledger.begun()
+        journal, writes = map(self._added, self.tails)
+        if any(record.get("record") == "program-started" for record in journal):
+            self.sessions = self.played.ledger.begun()
         while self.coming and self.coming[0].at <= self.sessions:
             event = self.coming.pop(0)
             if event.what in KILLS:
                 self.armed.append(event)
             else:
-                self.played.user.does(event)
-                self.played.disturbed[event.what] += 1
-        for record in records:
+                does(self.played, event)
+        for record in (*journal, *({**line, "record": WROTE} for line in writes)):
             hit = next((event for event in self.armed if event.step == record.get("record")), None)
             if hit is not None and self._kill(hit, record, controller):
                 self.armed.remove(hit)
@@ -117,17 +117,15 @@ class RunnerPlay:
                 return
 
     def _kill(self, event: Event, record: dict[str, Any], controller: int) -> bool:
-        """SIGKILL for who wrote this record, or for more; False where that one is none of this run's workers."""
-        processes = below(controller)
-        author = int(record.get("owner", "0-0/0").partition("-")[0] or 0)
-        workers = [process.pid for process in processes[1:]]
+        """SIGKILL for whose record this is, or for more; False where that is none of this run's workers."""
+        workers = {process.pid for process in below(controller, depth=1)[1:]}
         match event.what:
-            case Disturbance.KILL_WORKER if author in workers:
-                doomed = [author]
+            case Disturbance.KILL_WORKER if concerned := workers & self._concerned(record):
+                doomed = list(concerned)
             case Disturbance.KILL_CONTROLLER:
                 doomed = [controller]
             case Disturbance.KILL_ALL:
-                doomed = [process.pid for process in processes]
+                doomed = [process.pid for process in below(controller)]
                 random.Random(event.salt).shuffle(doomed)
             case _:
                 return False
@@ -136,21 +134,29 @@ class RunnerPlay:
                 os.kill(pid, signal.SIGKILL)
         return True
 
-    def _records(self) -> list[dict[str, Any]]:
-        """What has been added to the journal since the last look."""
+    def _concerned(self, record: dict[str, Any]) -> set[int]:
+        """The process that wrote a journal's record, or those above the session that wrote a file."""
+        if "owner" in record:
+            return {int(record["owner"].partition("-")[0] or 0)}
+        with suppress(*GONE, IndexError, KeyError):
+            session = self.played.ledger.sessions()[record["index"] - 1]
+            return {process.pid for process in psutil.Process(session.pid).parents()}
+        return set()
+
+    def _added(self, file: Path) -> list[dict[str, Any]]:
+        """The records that were added since the last look."""
+        found = []
         with suppress(FileNotFoundError):
-            if self.journal.stat().st_size > self.read_to:
-                with self.journal.open("rb") as file:
-                    file.seek(self.read_to)
-                    data = file.read()
+            if file.stat().st_size > self.tails[file]:
+                with file.open("rb") as stream:
+                    stream.seek(self.tails[file])
+                    data = stream.read()
                 whole = data[: data.rfind(b"\n") + 1]
-                self.read_to += len(whole)
-                found = []
+                self.tails[file] += len(whole)
                 for line in whole.splitlines():
                     with suppress(ValueError):  # what a kill has torn
                         found.append(json.loads(line))
-                return [record for record in found if isinstance(record, dict)]
-        return []
+        return [record for record in found if isinstance(record, dict)]
 
     def _last_words(self, since: int = 0) -> str:
         lines = self.output.read_bytes()[since:].decode(errors="replace").splitlines()

@@ -34,7 +34,8 @@ class User:
     unfinished: set[str] = field(default_factory=set)
     """Files that could not be committed: a killed program's lock was in the way all the time."""
 
-    def does(self, event: Event) -> None:
+    def does(self, event: Event, listing: str | None = None) -> None:
+        """One thing; `listing` is a list that a task is about to change, None: whichever."""
         match event.what:
             case Disturbance.COMMIT:
                 self.commit_edits()
@@ -43,7 +44,7 @@ class User:
                 self.whole[name] = f"A note of mine, {event.salt}.\n"
                 self._commit(name, "a note")
             case Disturbance.COMMIT_IN_SCOPE:
-                name = f"src/area{random.Random(event.salt).randrange(AREAS):02d}/list.txt"
+                name = listing or f"src/area{random.Random(event.salt).randrange(AREAS):02d}/list.txt"
                 self._append(name, f"# looked at by the user, {event.salt}\n")
                 self._commit(name, "a remark in a list")
             case Disturbance.EDIT:

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soak.faults import DAYS, KILLS, STEPS, Behaviour, Disturbance, behaviour, days, events
+from soak.faults import DAYS, KILLS, PACK, STEPS, Behaviour, Disturbance, behaviour, days, events
 from soak.project import tasks
 
 seeds = st.integers(0, 2**32)
@@ -17,6 +17,13 @@ sizes = st.integers(1, 300)
 @given(seeds, st.integers(1, 2000), st.integers(1, 9))
 def test_the_same_seed_says_the_same_of_a_session(seed: int, task: int, session: int) -> None:
     assert behaviour(seed, task, session) == behaviour(seed, task, session)
+
+
+@given(seeds, st.integers(0, 20))
+def test_a_pack_is_dealt_to_the_last_card(seed: int, pack: int) -> None:
+    first = pack * len(PACK) + 1
+    dealt = [behaviour(seed, task, 1) for task in range(first, first + len(PACK))]
+    assert Counter(dealt) == Counter(PACK)
 
 
 def test_each_behaviour_and_each_disturbance_comes_in_a_full_soak() -> None:

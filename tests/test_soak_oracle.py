@@ -17,7 +17,7 @@ from soak.project import Task, tasks
 from soak.repository import git, make
 from soak.user import User
 
-SEED = 148
+SEED = 233
 COUNT = 8
 
 
