@@ -83,7 +83,6 @@ def test_tasks_are_chosen_as_tests_are(
         (("--agent-tasks", "tasks/done"), "tasks/done: tasks there have run"),
         (("--agent-tasks", "docs/guides"), "docs/guides: no queue: "),
         (("--agent-tasks", ".."), "not inside a git checkout"),
-        ((*QUEUE, "--tx", "ssh=somewhere"), "--tx ssh=somewhere: agents run on this machine only"),
         ((*QUEUE, "-n", "2", "tasks/pending/001-keys.md::other"), "not found: "),
         ((*QUEUE, "--pdb"), "--pdb and --trace debug Python tests"),
     ],

@@ -78,7 +78,6 @@ def test_each_option_overrides_its_key(project: Project, spy: pytest.Pytester) -
         ("--agent-until=6", "--agent-until 6: "),
         ("--agent=", "--agent : "),
         ("--agent-config=none.yaml", "--agent-config none.yaml: no such file"),
-        ("--agent-review-every=2", "--agent-review-every 2: "),
     ],
 )
 def test_a_bad_value_is_an_error_that_names_the_option(spy: pytest.Pytester, option: str, words: str) -> None:
