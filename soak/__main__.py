@@ -115,7 +115,7 @@ def _runner(folder: Path, seed: int, tasks: int, workers: int, minutes: float) -
     }
     played = _played(folder, "the runner", seed, tasks, {"agenttasks.yaml": json.dumps(settings, indent=1)})
     played.stores = [played.checkout / ".git/agenttasks/shadow.git"]
-    played.kept = [folder / "home/.local/state/agenttasks"]
+    played.states = [folder / "home/.local/state/agenttasks"]
     play = RunnerPlay(
         played, events(seed, tasks), workers, folder / "runner.out", {**os.environ, **NO_OTHER_PLUGINS}
     )

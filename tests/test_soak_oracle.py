@@ -223,8 +223,10 @@ def test_done_without_the_change_is_found(played: Played) -> None:
 
 def test_an_attempt_that_is_kept_elsewhere_is_not_lost(played: Played, tmp_path: Path) -> None:
     wrote_and_forgot(played)
-    played.kept = [tmp_path / "kept"]
-    put(played, str(tmp_path / "kept/0001/gone.sh"), "gone\n")
+    played.states = [tmp_path / "state"]
+    put(played, str(tmp_path / "state/project/agent-0/gone.sh"), "gone\n")  # the next session clears it
+    assert judge(played).lost_attempts != []
+    put(played, str(tmp_path / "state/project/kept/0001/gone.sh"), "gone\n")
     assert judge(played).lost_attempts == []
 
 
