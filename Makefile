@@ -25,6 +25,7 @@ attacks: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
 
 crashes: $(VENV)/developer
 	$(BIN)/python -m tests.crash $(ARGS)
+	AGENTTASKS_TEST_FATES=40 $(BIN)/python -m pytest -q tests/test_crashes_and_users.py
 
 mutants: $(VENV)/developer $(CLAUDE)/$(CLAUDE_VERSION)
 	$(BIN)/python -m tests.mutants $(ARGS)

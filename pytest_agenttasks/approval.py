@@ -49,7 +49,7 @@ def covering(
             tuple(name for name in known if name not in open_ and name not in history.landed),
         )
     if up_to is None:
-        return Coverage(by, repository.tip(), found.landed, found.failed)
+        return Coverage(by, whole_branch(repository, history), found.landed, found.failed)
     commit = _commit(repository, history, up_to)
     return Coverage(
         by,
@@ -57,6 +57,14 @@ def covering(
         tuple(landed for landed in found.landed if is_ancestor(repository, landed.commit, commit)),
         (),
     )
+
+
+def whole_branch(repository: Repository, history: History) -> str | None:
+    """The commit to approve everything up to; None while a result is on the branch that is not known as landed yet, for
+    nobody can have seen it."""
+    tip = repository.tip()
+    landing = any(is_ancestor(repository, passed.commit, tip) for passed in history.passed.values())
+    return None if landing else tip
 
 
 def write(

@@ -20,6 +20,7 @@ from .history import History
 from .journal_records import Landed
 from .outcome import SetupError
 from .queue import Queue, names
+from .report.printable import encodable
 from .trees.objects import blob, entries
 from .trees.repository import Repository
 
@@ -94,8 +95,12 @@ def parse(data: bytes, where: str) -> Iterator[Review]:
 
 
 def encode(review: Review) -> bytes:
-    """One line, with its end."""
-    return msgspec.json.encode(review) + b"\n"
+    """One line, with its end; a task's name or a word that is no UTF-8 with escapes (`encodable`)."""
+    values = {key: encodable(value) for key in ("by", "task", "why") if (value := getattr(review, key, None))}
+    if isinstance(review, Approved):
+        tasks = [msgspec.structs.replace(covered, task=encodable(covered.task)) for covered in review.tasks]
+        return msgspec.json.encode(msgspec.structs.replace(review, **values, tasks=tuple(tasks))) + b"\n"
+    return msgspec.json.encode(msgspec.structs.replace(review, **values)) + b"\n"
 
 
 def git_path(queue: Queue) -> bytes:
@@ -189,11 +194,11 @@ def _unapproved(repository: Repository, history: History, reviews: Sequence[Revi
 
 
 def _named_since(name: str, history: History, reviews: Sequence[Review]) -> bool:
-    since = last_change(history, name)
+    since, written = last_change(history, name), encodable(name)
     return any(
         review.at.timestamp() >= since
         for review in reviews
-        if isinstance(review, Approved) and any(covered.task == name for covered in review.tasks)
+        if isinstance(review, Approved) and any(covered.task == written for covered in review.tasks)
     )
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from . import acceptance, canary, gates, pause, retry, review_gate, services, together
+from . import acceptance, canary, gates, pause, retry, review_gate, room, spending, together
 from .agents.contract import Progress
 from .attempt_record import Attempt, failed_together, logs_of, record
 from .base import Base, base_of
@@ -21,16 +21,14 @@ from .outcome import Ended, Kind, Outcome, SetupError
 from .processes.supervisor import SupervisorLost
 from .recovery import clear_place
 from .run import Run
-from .session import gates_of, hold_session, store, write_prompt
+from .session import gates_of, write_prompt
 from .settings.records import GateSettings
 from .tasks.scope import judge
 from .tasks.task import Task
 from .trees.changes import Change
-from .trees.checkout import make_ahead, ready
 from .trees.composition import commit, compose, composition, conflicts, diff
-from .trees.dependencies import SetupFailed
-from .trees.workspace import Place
 from .turn import LOST_RACES, turn
+from .venue import prepare, venue_of
 from .verified import move_branch, taken_up, write_passed
 
 LANDING_TRIES = 5
@@ -51,6 +49,7 @@ def recorded(run: Run, task: Task, work: Callable[[Attempt], Outcome]) -> Attemp
     begun = time.monotonic()
     with ExitStack() as held:
         try:
+            this.waited = room.wait(run, task.name)
             held.enter_context(claimed(run, task))
             begun = time.monotonic()
             run.journal.refresh()
@@ -93,7 +92,7 @@ def _record(run: Run, this: Attempt, outcome: Outcome) -> None:
 def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: float | None) -> Outcome:
     task = this.task
     failures = [*failures, *failed_together(run, task)]
-    this.seconds -= pause.wait(run, task.name)
+    this.add_wait(pause.wait(run, task.name) + spending.wait(run, task))
     base = base_of(run)
     start = _start(run, this, failures, base)  # from the attempt before, which the next record hides
     run.journal.write(
@@ -104,14 +103,15 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
     if not failures:
         acceptance.refuse_what_holds(run, task, base, logs_of(run, task), this.stem)
     _ask_canary(run, this, base)
-    where, start = _workspace(run, start, base)
+    venue = venue_of(run, this, base)
+    start = venue.ready(start)
     prompt = write_prompt(run, this, failures, base, start)
     with pause.session_begins(run, task.name) as now:
-        with services.of_session(run, this, where):
+        with venue.services():
             try:
-                this.agent = hold_session(now, this, where, base, prompt, timeout)
+                this.agent = venue.hold(now, prompt, timeout)
             finally:
-                shot = store(run, this, where, base.tree)
+                shot = venue.store()
         if this.agent.failure is not None:
             pause.announce(run, task.name, this.agent.failure)
             raise Ended(this.agent.failure)
@@ -145,18 +145,6 @@ def _start(run: Run, this: Attempt, failures: Sequence[Outcome], base: Base) -> 
     if conflicts(run.shadow, old_tree, base.tree, verdict.allowed):
         return base.tree
     return compose(run.shadow, base.tree, verdict.allowed)
-
-
-def _workspace(run: Run, start: str, base: Base) -> tuple[Place, str]:
-    """The workspace, and the tree that it holds: the base, where set-up fails on the files of the last attempt."""
-    try:
-        return ready(run, "agent", start, base.commit, base_tree=base.tree), start
-    except SetupFailed as failed:
-        if start != base.tree:
-            return _workspace(run, base.tree, base)
-        raise Ended(
-            Outcome(Kind.BASE_RED, str(failed), evidence=failed.evidence, log=str(failed.log), gate="setup")
-        ) from failed
 
 
 def land(
@@ -202,7 +190,7 @@ def _land_on_tip(
         passed = write_passed(run, this, tip, done, memory)
 
     def next_workspace() -> None:
-        make_ahead(run, "agent", run.tree_of(passed.new), passed.new)
+        prepare(run, run.tree_of(passed.new), passed.new)
 
     with turn(run, task.name):
         return passed if move_branch(run, task, passed, beside=next_workspace) else None
@@ -240,7 +228,6 @@ def _review(
     try:
         review_gate.check(run, this, asked, submission)
     except Ended as ended:
-        pause.announce(run, this.task.name, ended.outcome)
         if ended.outcome.kind is Kind.GATE:
             run.journal.write(Abandoned(task=this.task.name, attempt=this.number))
         raise

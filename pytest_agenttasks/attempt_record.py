@@ -23,11 +23,20 @@ LONGEST_SAID = 4096
 """Bytes that are kept of what a session said at its end, beside its transcript."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What one session has cost in USD: None where nobody knows; `estimated` where the agent did not live to tell."""
+
+    usd: float | None
+    estimated: bool = False
+
+
 @dataclass
 class Attempt:
     """What is known of one attempt so far; `outcome` is set when it is over. Times in seconds, money in USD.
 
-    `begun`: its session has, or had in an earlier part of it.
+    `begun`: its session has, or had in an earlier part of it. `waited`: seconds for services and for room on the disk, no part
+    of `seconds`.
 
     `denials` counts the edits and commands that its session was refused while it went on.
     `guarded`: what the canary said of its scope (yes, no, n/a, unknown), None where it was not asked.
@@ -36,6 +45,7 @@ class Attempt:
     task: Task
     number: int
     seconds: float = 0.0
+    waited: float = 0.0
     outcome: Outcome | None = None
     begun: bool = False
     agent: AgentResult | None = None
@@ -47,6 +57,8 @@ class Attempt:
     guarded: str | None = None
     reviews: list[AgentResult] = field(default_factory=list)
     """The sessions of its review gates, in order."""
+    bills: list[Bill] = field(default_factory=list)
+    """Of all its sessions, in order, also of those that were cut short."""
     finished_by: str = ""
     """The person who has finished it by hand, as `Name <mail>`; "" for a session's."""
     difference: Future[Any] | None = None
@@ -55,7 +67,7 @@ class Attempt:
     @property
     def cost_usd(self) -> float | None:
         """Of the agent's session and of all reviews; None: of none is known."""
-        known = [held.cost_usd for held in self._sessions if held.cost_usd is not None]
+        known = [bill.usd for bill in self.bills if bill.usd is not None]
         return sum(known) if known else None
 
     @property
@@ -67,6 +79,11 @@ class Attempt:
     @property
     def _sessions(self) -> list[AgentResult]:
         return [*([self.agent] if self.agent is not None else []), *self.reviews]
+
+    def add_wait(self, seconds: float) -> None:
+        """Time in which nothing could be done, and which is counted as such."""
+        self.seconds -= seconds
+        self.waited += seconds
 
     @property
     def stem(self) -> str:

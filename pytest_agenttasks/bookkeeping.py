@@ -136,7 +136,8 @@ def settle(run: Run, passed: Passed, text: bytes | None) -> None:
 
 
 def settle_all(run: Run) -> list[str]:
-    """Results that are on the branch although a crash kept that from being written down; a line for each.
+    """Results that are on the branch although a crash kept that from being written down; a line for each, and for those that
+    are still to land.
 
     Those of a process that lives are its own to write down.
     """
@@ -145,9 +146,13 @@ def settle_all(run: Run) -> list[str]:
         if passed.owner != run.owner and lives(passed.owner):
             continue
         if is_ancestor(run.repository, passed.new, "HEAD"):
+            _record_landed(run, passed)  # first: nobody asks any more for what is settled
             settle(run, passed, None)
-            _record_landed(run, passed)
             lines.append(f"{passed.task} had landed as {passed.commit[:10]} when the last run ended")
+        elif passed.branch == run.branch and (run.queue.pending / f"{passed.task}.md").exists():
+            lines.append(
+                f"{passed.task}: attempt {passed.attempt} was verified and has not landed; that comes first, without a session"
+            )
     return lines
 
 

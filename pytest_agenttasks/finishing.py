@@ -12,11 +12,12 @@ from .agents.contract import Progress
 from .attempt import land, recorded
 from .attempt_record import Attempt
 from .base import Base, base_at, base_of, memory_of
+from .dossier import Workbench
 from .inspection import inspect
 from .journal_records import Abandoned, AttemptStarted
 from .meanwhile import text_id
 from .memory.agent_changes import agent_changes
-from .outcome import Outcome, SetupError
+from .outcome import Ended, Outcome, SetupError
 from .run import TOOL_CACHES, Run
 from .session import gates_of, keep_attempt
 from .tasks.task import Task
@@ -28,7 +29,6 @@ from .trees.repository import Repository, discover, is_ancestor
 from .trees.repository_checks import unfinished
 from .trees.snapshot import Snapshot
 from .trees.survey import MAX_FILE, Oddity
-from .workbench import Workbench
 
 
 def finish(run: Run, task: Task, bench: Workbench) -> Attempt:
@@ -54,7 +54,14 @@ def _finish(run: Run, bench: Workbench, forked: str, this: Attempt) -> Outcome:
     shot = _files(run, bench, base)
     keep_attempt(run, this, shot.tree, base.tree)
     verdict, memory = inspect(run, this, base, shot)
-    return land(run, this, base.tree, verdict.allowed, memory)
+    try:
+        return land(run, this, base.tree, verdict.allowed, memory)
+    except Ended:
+        if (
+            task.name in run.journal.history.passed
+        ):  # no run is to land it: the person does, with what is there then
+            run.journal.write(Abandoned(task=task.name, attempt=this.number))
+        raise
 
 
 def not_landed(run: Run, bench: Workbench, this: Attempt, passed_over: str) -> list[str]:

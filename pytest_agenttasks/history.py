@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .budget import Spending
 from .journal_records import (
     Abandoned,
     AnyRecord,
@@ -25,8 +26,11 @@ from .journal_records import (
     ServicesEnded,
     ServicesStarted,
     SessionBegins,
+    SessionEnded,
+    SessionStarted,
     Withdrawn,
 )
+from .ledger import NOTHING, Ledger
 
 
 @dataclass
@@ -48,18 +52,40 @@ class History:
     guarded: dict[str, CanaryAsked] = field(default_factory=dict)
     together: set[str] = field(default_factory=set)
     """The tasks that have failed only together with what had landed meanwhile, since they were queued."""
-    sessions: int = 0
+    ledger: Ledger = field(default_factory=Ledger)
+    run: RunStarted | None = None
+    """The last run that was begun."""
     forward: Forward | None = None
     running: dict[str, AttemptStarted] = field(default_factory=dict)
     interrupted: dict[str, AttemptStarted] = field(default_factory=dict)
     """The attempts that have begun a session; of a process that is dead, whether it is stored, its ref says."""
     programs: dict[str, list[ProgramStarted]] = field(default_factory=dict)
     services: dict[tuple[str, int], ServicesStarted] = field(default_factory=dict)
-    spent_usd: float = 0.0
+    _before: Spending = NOTHING
+    """Of sessions that no record of their own tells of, as those of earlier versions."""
+
+    @property
+    def spending(self) -> Spending:
+        """Of all sessions that were ever held."""
+        return self._before + self.ledger.total
+
+    @property
+    def sessions(self) -> int:
+        return self.spending.sessions
+
+    @property
+    def spent_usd(self) -> float:
+        return self.spending.usd
+
+    @property
+    def _without_ledger(self) -> bool:
+        """Whether what is read now is of a version that had no records of sessions."""
+        return self.run is None or not self.run.began
 
     def add(self, record: AnyRecord) -> None:
         match record:
             case RunStarted():
+                self.run = record
                 self.programs.pop(record.owner, None)
             case AttemptStarted(task=task):
                 self.attempts[task] = max(self.attempts.get(task, 0), record.attempt)
@@ -91,7 +117,8 @@ class History:
             case AttemptEnded(task=task):
                 self._close(task, record.attempt)
                 self.ended.setdefault(task, []).append(record)
-                self.spent_usd += record.cost_usd or 0.0
+                if self._without_ledger:
+                    self._before += Spending(usd=record.cost_usd or 0.0)
                 if record.together:
                     self.together.add(task)
                 if record.charged:
@@ -110,8 +137,13 @@ class History:
                 self._begin_anew(task)
                 self.landed.pop(task, None)
                 self.rejected[task] = record
+            case SessionStarted():
+                self.ledger.start(record)
+            case SessionEnded():
+                self.ledger.end(record)
             case AttemptStored():
-                self.sessions += not record.by_hand
+                if self._without_ledger and not record.by_hand:
+                    self._before += Spending(sessions=1)
             case Recovered(of=owner):
                 for opened in (self.running, self.interrupted, self.programs):
                     opened.pop(owner, None)
@@ -119,6 +151,7 @@ class History:
     def _begin_anew(self, task: str) -> None:
         self.failed.pop(task, None)
         self.charged.pop(task, None)
+        self.ledger.begin_anew(task)
         self.together.discard(task)
 
     def _close(self, task: str, attempt: int) -> None:
@@ -130,7 +163,7 @@ class History:
     def owners(self) -> set[str]:
         """The processes that have left something open, living or dead."""
         services = (started.owner for started in self.services.values())
-        return {*self.running, *self.interrupted, *self.programs, *services}
+        return {*self.running, *self.interrupted, *self.programs, *self.ledger.going_on, *services}
 
     def add_stored(self, highest: Mapping[str, int]) -> None:
         """Attempts that are stored count even where the records are lost: their numbers are taken."""

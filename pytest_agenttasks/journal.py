@@ -18,6 +18,8 @@ from .journal_records import (
     Landed,
     ProgramStarted,
     Recovered,
+    SessionEnded,
+    SessionStarted,
 )
 from .outcome import SetupError
 from .report.printable import encodable
@@ -109,9 +111,9 @@ class Journal:
             ) from None
 
 
-_FLUSHED_BY_THE_NEXT = (ProgramStarted, Forwarded, Landed, Recovered)
+_FLUSHED_BY_THE_NEXT = (ProgramStarted, Forwarded, Landed, Recovered, SessionStarted, SessionEnded)
 """No process outlives a power failure; a forward that is whole, a result on the branch, and an attempt that is stored
-are seen as what they are."""
+are seen as what they are; what a session has cost, its stream says."""
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(AnyRecord)

@@ -17,9 +17,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="record"):
 
 
 class RunStarted(Record, frozen=True, tag="run-started"):
+    """`began` is when its run did, epoch seconds; `budget` are its limits, as the settings name them."""
+
     pid: int
     queue: str
     branch: str
+    began: float = 0.0
+    budget: dict[str, float] = {}
 
 
 class AttemptStarted(Record, frozen=True, tag="attempt-started"):
@@ -51,6 +55,26 @@ class ProgramStarted(Record, frozen=True, tag="program-started"):
 
     pid: int
     started: float
+
+
+class SessionStarted(Record, frozen=True, tag="session-started"):
+    """A session begins, of the agent or of a review; its stream is `stem`.jsonl. `run`: when its run began; `cap_usd`: the
+    most that it may cost, None without a limit."""
+
+    task: str
+    attempt: int
+    run: float
+    stem: str
+    cap_usd: float | None = None
+
+
+class SessionEnded(Record, frozen=True, tag="session-ended"):
+    """The session of the process `of` is over, `cost_usd` is what it has cost: None where nobody knows, `estimated` where the
+    agent did not live to tell."""
+
+    of: str
+    cost_usd: float | None
+    estimated: bool = False
 
 
 class AttemptStored(Record, frozen=True, tag="attempt-stored"):
@@ -176,6 +200,8 @@ AnyRecord = (
     | CanaryAsked
     | SessionBegins
     | ProgramStarted
+    | SessionStarted
+    | SessionEnded
     | AttemptStored
     | Passed
     | Abandoned

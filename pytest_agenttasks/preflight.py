@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
+
+from msgspec.structs import asdict
 
 from . import gates, review_session
 from .agents.registry import preflight as agent_preflight
@@ -16,6 +17,7 @@ from .outcome import SetupError
 from .processes import cgroup_tree, sandbox
 from .queue import ensure_folders
 from .recovery import recover_all
+from .room import refuse_full_disk
 from .run import Run, agent_environment, agent_files, named
 from .trees import recipe_checks
 from .trees.checkout import environment
@@ -23,20 +25,23 @@ from .trees.git import GitError
 from .trees.repository_checks import refuse_dirty, refuse_unusable
 from .trees.workspace import place, state_folder
 
-LOW_DISK = 200 * 1024 * 1024
-"""Bytes that must be free where workspaces and attempts are kept."""
-
 
 @named("the run cannot start")
-def check(run: Run, say: Callable[[str], None]) -> None:
-    """Make sure that a run can start, after mending what a crashed one left. Raises SetupError."""
+def check(
+    run: Run,
+    say: Callable[[str], None],
+    check_agents: Callable[[Run, Callable[[str], None]], None] | None = None,
+) -> None:
+    """Make sure that a run can start, after mending what a crashed one left. Raises SetupError.
+
+    `check_agents` is asked whether sessions can be held, None: `check_agent`.
+    """
     _mend(run, say)
     refuse_dirty(run.repository, run.queue.relative if run.queue.tracked else None)
     _look_at_gates(run, say)
-    _check_agent(run, say)
+    (check_agents or check_agent)(run, say)
     for line in review_session.preflight(run):
         say(line)
-    agent_files(run, run.settings.agent)
     _begin(run, say)
 
 
@@ -59,7 +64,8 @@ def _mend(run: Run, say: Callable[[str], None]) -> None:
 
 
 def _look_at_gates(run: Run, say: Callable[[str], None]) -> None:
-    _refuse_full_disk(run)
+    state_folder(run.repository).mkdir(parents=True, exist_ok=True)
+    refuse_full_disk(run.repository)
     if not gates.shell(run.settings.gates):
         raise SetupError(
             f"{run.settings_file}: no gate with `run`: nothing is verified; `agenttasks init` writes the gates it finds, or add "
@@ -86,13 +92,22 @@ def _begin(run: Run, say: Callable[[str], None]) -> None:
         "sandbox", active="bwrap" if confined.active else "none", version=confined.version or None,
         reason=confined.reason or None,
     )  # fmt: skip
-    run.journal.write(RunStarted(pid=os.getpid(), queue=run.queue.relative, branch=run.branch))
+    run.journal.write(
+        RunStarted(
+            pid=os.getpid(),
+            queue=run.queue.relative,
+            branch=run.branch,
+            began=run.began,
+            budget={key: each for key, each in asdict(run.settings.budget).items() if each is not None},
+        )
+    )
     red = gates.green_base(run, run.settings.gates, tree, tip)
     if red is not None:
         raise SetupError(gates.explain_red_base(run, red))
 
 
-def _check_agent(run: Run, say: Callable[[str], None]) -> None:
+def check_agent(run: Run, say: Callable[[str], None]) -> None:
+    """Whether sessions can be held on this machine. Raises SetupError."""
     settings = run.settings.agent
     where = place(run.shadow, "agent", run.worker)
     found = environment(
@@ -104,14 +119,7 @@ def _check_agent(run: Run, say: Callable[[str], None]) -> None:
             raise SetupError(unknown(settings.name, run.agent_named_by))
     elif described:
         say(f"agent {settings.name}: {described}")
-
-
-def _refuse_full_disk(run: Run) -> None:
-    for folder in (run.repository.common_dir, state_folder(run.repository)):
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-        if free < LOW_DISK:
-            raise SetupError(f"{folder}: only {free // 1024 // 1024} MB free; make room before a run")
+    agent_files(run, settings)
 
 
 def landed_commit(run: Run, name: str) -> str | None:

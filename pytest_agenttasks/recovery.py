@@ -15,6 +15,7 @@ from .outcome import SetupError
 from .processes.orphans import end_orphans
 from .retrieval import store_interrupted
 from .run import Run
+from .spending import settle
 from .trees.workspace import Role, place
 
 
@@ -70,7 +71,8 @@ def _recover(run: Run, dead: str, say: Callable[[str], None]) -> None:
         if slot != run.worker:
             # Another may hold its slot by now, but begins no session in it before this is done.
             run.programs.end_left(place(run.shadow, "agent", slot))
-        if line := store_interrupted(run, dead):
+        bill = settle(run, dead)
+        if line := store_interrupted(run, dead, bill):
             say(line)
         for line in services.settle(run, dead):
             say(line)

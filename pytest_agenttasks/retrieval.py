@@ -3,7 +3,7 @@ is missing of its records is written down."""
 
 from __future__ import annotations
 
-from .attempt_record import Attempt, logs_of, record
+from .attempt_record import Attempt, Bill, logs_of, record
 from .journal_records import AttemptStarted
 from .left_by_git import free_index
 from .outcome import Kind, Outcome
@@ -17,12 +17,14 @@ from .trees.git import GitError
 from .trees.workspace import place
 
 
-def store_interrupted(run: Run, dead: str) -> str | None:
-    """Store what the last session of the process `dead` left; a line for the user, None when there is nothing to say."""
+def store_interrupted(run: Run, dead: str, bill: Bill | None) -> str | None:
+    """Store what the last session of the process `dead` left, and what it has cost; a line for the user, None when there is
+    nothing to say."""
     started = run.journal.history.interrupted.get(dead)
     if started is None:
         return None
-    this = Attempt(named(started.task, run.queue.pending), started.attempt)
+    bills = [bill] if bill is not None else []
+    this = Attempt(named(started.task, run.queue.pending), started.attempt, bills=bills)
     stored = kept(run.shadow, f"refs/attempts/{started.task}/{started.attempt}")
     if stored is not None:
         return _complete(run, this, started, stored)
@@ -57,7 +59,7 @@ def _complete(run: Run, this: Attempt, started: AttemptStarted, stored: str) -> 
         return None
     if landed is not None and landed.attempt == this.number:
         record(run, this, Outcome(Kind.LANDED, f"landed as {landed.commit[:10]}", commit=landed.commit))
-        return None
+        return f"{name} had landed as {landed.commit[:10]} when the last run was killed"
     record(
         run, this, Outcome(Kind.INTERRUPTED, "the runner was killed after the session; what it had done is kept")
     )  # fmt: skip

@@ -19,6 +19,8 @@ LONGEST_DELAY = 900.0
 RESET_MARGIN = 5.0
 FREE_RETRIES = 5
 """How often in a row a task may be tried again without being charged, where no waiting is involved."""
+DISK_RETRIES = 2
+"""How often in a row after the disk ran full: it may be the task itself that fills it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +51,46 @@ Decision = Again | Final | Stop
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What counts for the decision: attempts used up (this one included), the cap, uncharged ends in a row, seconds
-    waited for services so far."""
+    waited for services so far; `lived`: whether some session of this run was more than refused."""
 
     charged: int
     max_attempts: int
     free: int
     waited: float
+    lived: bool = False
 
 
 def decide(
-    outcome: Outcome, standing: Standing, *, retry_delay: float, wait: float | None, now: float | None = None
+    outcome: Outcome,
+    standing: Standing,
+    *,
+    retry_delay: float,
+    wait: float | None,
+    until: float | None = None,
+    now: float | None = None,
 ) -> Decision:
-    """What to do after `outcome`. `wait` is the most seconds to wait for services, None without a limit."""
+    """What to do after `outcome`. `wait` is the most seconds to wait for services, None without a limit; nothing is begun
+    after `until` (epoch seconds)."""
     now = time.time() if now is None else now
+    decision = _decide(outcome, standing, retry_delay, wait, now)
+    if isinstance(decision, Again) and until is not None and now + decision.delay > until:
+        clock = time.strftime("%H:%M", time.localtime(until))
+        return Stop(f"{decision.why}: nothing is begun after {clock}")
+    return decision
+
+
+def _decide(
+    outcome: Outcome, standing: Standing, retry_delay: float, wait: float | None, now: float
+) -> Decision:
     match outcome.kind:
         case Kind.LANDED | Kind.BLOCKED | Kind.HELD:
             return Final(give_up=False)
         case Kind.REFUSED:
             return Final(give_up=True)
+        case Kind.INTERRUPTED if outcome.stays:
+            return Stop(outcome.summary)
         case Kind.SCOPE | Kind.GATE | Kind.ACCEPT | Kind.AGENT:
-            if standing.charged >= standing.max_attempts:
+            if outcome.stays or standing.charged >= standing.max_attempts:
                 return Final(give_up=True)
             return Again(doubled(retry_delay, standing.charged - 1), "pause before the next attempt")
         case Kind.USAGE_LIMIT | Kind.OVERLOADED | Kind.NETWORK:
@@ -79,6 +101,10 @@ def decide(
             return Again(0.0, "the branch moved")
         case Kind.CHECKOUT | Kind.INTERRUPTED | Kind.REVIEW:
             return Final(give_up=False)
+        case Kind.AUTH if standing.lived and not outcome.stays:
+            return _wait(outcome, standing, retry_delay, wait, now)
+        case Kind.DISK if standing.free < DISK_RETRIES:
+            return _wait(outcome, standing, retry_delay, wait, now)
         case Kind.AUTH | Kind.BASE_RED | Kind.DISK | Kind.INTERNAL:
             return Stop(outcome.summary)
 

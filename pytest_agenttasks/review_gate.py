@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from . import pause, spending
 from .attempt_record import Attempt
 from .memory.agent_changes import AgentMemory
 from .outcome import Ended, Kind, Outcome
 from .review_answer import NoAnswer, read_answer, to_verdict
 from .review_prompt import build_review_prompt
-from .review_session import hold, reviewer
+from .review_session import Held, hold, reviewer
 from .run import Run
 from .settings.records import GateSettings, Settings
 from .state_file import load, save
@@ -66,11 +67,8 @@ def check(run: Run, this: Attempt, asked: Sequence[GateSettings], submission: Su
 def _review(run: Run, this: Attempt, gate: GateSettings, submission: Submission) -> Verdict:
     """The verdict of one gate. Raises Ended where there is none."""
     for _ in range(TRIES):
-        held = hold(run, this, gate, submission.tree, _prompt(run, this, gate, submission))
+        held = _hold(run, this, gate, submission)
         failure = held.result.failure
-        if failure is not None and failure.kind is not Kind.AGENT:
-            summary = f"review `{gate.name}`: {failure.summary}"
-            raise Ended(replace(failure, summary=summary, gate=gate.name, log=str(held.stream)))
         try:
             answer = read_answer(held.result, held.touched)
         except NoAnswer as none:
@@ -87,6 +85,20 @@ def _review(run: Run, this: Attempt, gate: GateSettings, submission: Submission)
             log=str(held.stream),
         )
     )
+
+
+def _hold(run: Run, this: Attempt, gate: GateSettings, submission: Submission) -> Held:
+    """A session, after a pause of its own account. Raises Ended where the service is out."""
+    name, agent = this.task.name, reviewer(run.settings, gate)
+    this.add_wait(pause.wait(run, name, agent) + spending.wait(run, this.task))
+    with pause.session_begins(run, name, agent) as now:
+        held = hold(now, this, gate, submission.tree, _prompt(run, this, gate, submission))
+        failure = held.result.failure
+        if failure is not None and failure.kind is not Kind.AGENT:
+            pause.announce(run, name, failure, agent)
+            summary = f"review `{gate.name}`: {failure.summary}"
+            raise Ended(replace(failure, summary=summary, gate=gate.name, log=str(held.stream)))
+    return held
 
 
 def _prompt(run: Run, this: Attempt, gate: GateSettings, submission: Submission) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from . import spending
 from .agents import claude
 from .agents.contract import AgentResult, AgentWorkspace, Progress, Prompt
 from .attempt_record import Attempt, logs_of
@@ -58,6 +59,7 @@ def reviewer(settings: Settings, gate: GateSettings) -> AgentSettings:
         model=gate.model or own.model,
         allowed_tools=TOOLS,
         args=_OPTIONS,
+        env=settings.agent.env,
     )
 
 
@@ -82,16 +84,19 @@ def hold(run: Run, this: Attempt, gate: GateSettings, tree: str, text: str) -> H
     When this returns no process of it is alive. Raises SetupError when it cannot be started.
     """
     where = bare(run, "review", tree)
-    workspace = _workspace(run, this, gate, where)
-    file = workspace.logs / f"{workspace.stem}.prompt.md"
-    file.write_text(text, encoding="utf-8", errors="backslashreplace")
-    run.events.write("review-started", task=this.task.name, gate=gate.name)
-    workspace.progress(Progress(step="starting"))
-    began = time.monotonic()
-    try:
-        result = claude.run_session(workspace, Prompt(text, file))
-    except StartError as error:
-        raise SetupError(f"review gate `{gate.name}`: the agent cannot be started: {error}") from error
+    stem = _free_stem(logs_of(run, this.task), this.stem, gate.name)
+    with spending.session(run, this, stem, gate.budget_usd) as held:
+        workspace = _workspace(run, this, gate, where, stem, held.cap.usd)
+        file = workspace.logs / f"{workspace.stem}.prompt.md"
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")
+        run.events.write("review-started", task=this.task.name, gate=gate.name)
+        workspace.progress(Progress(step="starting", session=""))  # no sign of life (`pause.shows_life`)
+        began = time.monotonic()
+        try:
+            result = held.result = claude.run_session(workspace, Prompt(text, file))
+        except StartError as error:
+            raise SetupError(f"review gate `{gate.name}`: the agent cannot be started: {error}") from error
+    result = spending.judged(held, result)
     this.reviews.append(result)
     run.events.write(
         "review-ended", task=this.task.name, gate=gate.name, turns=result.turns, cost_usd=result.cost_usd
@@ -110,7 +115,9 @@ def _environment(run: Run, where: Place) -> dict[str, str]:
     return {**found, **search_paths(run.repository.top, where.path, found, os.environ)}
 
 
-def _workspace(run: Run, this: Attempt, gate: GateSettings, where: Place) -> AgentWorkspace:
+def _workspace(
+    run: Run, this: Attempt, gate: GateSettings, where: Place, stem: str, budget_usd: float | None
+) -> AgentWorkspace:
     variables = _environment(run, where)
     limit = gate.timeout or TIMEOUT
     agent = reviewer(run.settings, gate)
@@ -126,13 +133,13 @@ def _workspace(run: Run, this: Attempt, gate: GateSettings, where: Place) -> Age
         environment=variables,
         agent=agent,
         logs=logs,
-        stem=_free_stem(logs, this.stem, gate.name),
+        stem=stem,
         attempt=this.number,
         timeout=limit,
         stall_timeout=min(run.settings.agent.stall_timeout, limit),
         max_turns=gate.max_turns or MAX_TURNS,
         model=agent.model,
-        budget_usd=gate.budget_usd,
+        budget_usd=budget_usd,
         execute=executor(run, where, variables, limit, agent),
         progress=progress,
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from filelock import FileLock
 
@@ -37,6 +38,11 @@ from .trees.repository_checks import working_branch
 from .trees.shadow import Shadow, prepare
 from .trees.workspace import Place, Role, index_of, tags
 
+if TYPE_CHECKING:
+    from .attempt_record import Attempt
+    from .base import Base
+    from .venue import Venue
+
 
 class Extensions(Protocol):
     """What plugins may add; the pytest glue answers from its hooks."""
@@ -47,6 +53,14 @@ class Extensions(Protocol):
     def check_changes(self, task: Task, changes: Sequence[Change]) -> Sequence[str]: ...
     def commit_message(self, task: Task, message: str) -> str | None: ...
     def knows_agent(self, name: str) -> bool: ...
+
+
+class Machine(Protocol):
+    """Another machine, where this process's sessions are held. `given_up`: why it is no longer tried, None: it is."""
+
+    @property
+    def given_up(self) -> str | None: ...
+    def venue(self, run: Run, this: Attempt, base: Base) -> Venue: ...
 
 
 class NoExtensions:
@@ -75,7 +89,9 @@ class NoExtensions:
 class Run:
     """Everything that outlives one attempt. `titles` remembers the pending tasks' titles (name → title).
 
-    `typed` are the settings' keys that the command line gave.
+    `typed` are the settings' keys that the command line gave. `began`: when the whole run did, of whose workers this may be
+    one; `until`: nothing is begun after that (both epoch seconds). `workers`: how many agents the run has at a time.
+    `machine`: where its sessions are held, None: here.
     """
 
     repository: Repository
@@ -95,8 +111,12 @@ class Run:
     slot: Slot
     turn: FileLock
     typed: frozenset[str] = frozenset()
+    began: float = 0.0
+    until: float | None = None
+    workers: int = 1
     titles: dict[str, str] = field(default_factory=dict)
     progress: Callable[[str, Progress], None] = lambda task, progress: None
+    machine: Machine | None = None
 
     @property
     def worker(self) -> int:
@@ -151,6 +171,9 @@ def open_run(
     progress: Callable[[str, Progress], None] = lambda task, progress: None,
     typed: frozenset[str] = frozenset(),
     branch: str | None = None,
+    began: float | None = None,
+    until: float | None = None,
+    workers: int = 1,
 ) -> Run:
     """Open a run on a repository that `repository.refuse_unusable` has passed. Raises SetupError.
 
@@ -211,6 +234,9 @@ def open_run(
         slot=slot,
         turn=FileLock(repository.home / "turn.lock", thread_local=False),
         typed=typed,
+        began=time.time() if began is None else began,
+        until=until,
+        workers=workers,
         progress=progress,
     )
 

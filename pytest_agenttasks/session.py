@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from . import guard
+from . import guard, spending
 from .agents.contract import STARTING, AgentResult, AgentWorkspace, Execute, Prompt
 from .agents.ending import held_to_limits
 from .agents.registry import unknown
@@ -69,9 +69,18 @@ def write_prompt(run: Run, this: Attempt, failures: Sequence[Outcome], base: Bas
 
 
 def hold_session(
-    run: Run, this: Attempt, where: Place, base: Base, prompt: Prompt, timeout: float | None
+    run: Run,
+    this: Attempt,
+    where: Place,
+    base: Base,
+    prompt: Prompt,
+    timeout: float | None,
+    budget_usd: float | None = None,
 ) -> AgentResult:
-    """One session of the agent; when it returns no process of it is alive. Raises SetupError when there is no such agent."""
+    """One session of the agent; when it returns no process of it is alive. Raises SetupError when there is no such agent.
+
+    `budget_usd`: the most that it may cost, where that has been decided elsewhere.
+    """
     settings, front = run.settings.agent, this.task.front
     limit = min(front.timeout or settings.timeout, timeout or float("inf"))
     found = environment(
@@ -84,32 +93,34 @@ def hold_session(
         rules_file, workspace=where.path, tmp=where.tmp, scope=this.task.scope, allow_tests=front.allow_tests,
         rules=base.rules,
     )  # fmt: skip
-    workspace = AgentWorkspace(
-        path=where.path,
-        environment=variables,
-        agent=settings,
-        logs=logs_of(run, this.task),
-        stem=this.stem,
-        attempt=this.number,
-        timeout=limit,
-        stall_timeout=settings.stall_timeout,
-        max_turns=front.max_turns or settings.max_turns,
-        model=front.model or settings.model,
-        budget_usd=front.budget_usd or settings.budget_usd,
-        execute=executor(run, where, variables, limit, settings, finished.append),
-        progress=lambda progress: run.progress(this.task.name, progress),
-        guard=rules_file,
-    )
-    run.progress(this.task.name, STARTING)
-    this.begun = True
-    run.journal.write(SessionBegins(task=this.task.name, attempt=this.number))
-    try:
-        result = run.extensions.run_agent(this.task, workspace, prompt)
-    except StartError as error:
-        raise SetupError(f"agent `{settings.name}` cannot be started: {error}") from error
-    if result is None:
-        raise SetupError(unknown(settings.name, run.agent_named_by))
-    result = held_to_limits(result, finished)
+    own = budget_usd or front.budget_usd or settings.budget_usd
+    with spending.session(run, this, this.stem, own) as held:
+        workspace = AgentWorkspace(
+            path=where.path,
+            environment=variables,
+            agent=settings,
+            logs=logs_of(run, this.task),
+            stem=this.stem,
+            attempt=this.number,
+            timeout=limit,
+            stall_timeout=settings.stall_timeout,
+            max_turns=front.max_turns or settings.max_turns,
+            model=front.model or settings.model,
+            budget_usd=held.cap.usd,
+            execute=executor(run, where, variables, limit, settings, finished.append),
+            progress=lambda progress: run.progress(this.task.name, progress),
+            guard=rules_file,
+        )
+        run.progress(this.task.name, STARTING)
+        this.begun = True
+        run.journal.write(SessionBegins(task=this.task.name, attempt=this.number))
+        try:
+            result = held.result = run.extensions.run_agent(this.task, workspace, prompt)
+        except StartError as error:
+            raise SetupError(f"agent `{settings.name}` cannot be started: {error}") from error
+        if result is None:
+            raise SetupError(unknown(settings.name, run.agent_named_by))
+    result = spending.judged(held, held_to_limits(result, finished))
     this.denials = max(result.denied, len(result.denials), guard.refused(rules_file, where.tmp))
     this.notes.extend(result.notes)
     return result

@@ -91,13 +91,14 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Run when a task is new or changed; when `seconds` have passed (None: never by that); when a person has changed
-    something (`person`); when an approval is recorded (`approval`, which then is needed for new tasks too)."""
+    """Run when a task is new or changed (`tasks`); when `seconds` have passed (None: never by that); when a person has changed
+    something (`person`); when an approval is recorded (`approval`, without which new tasks count for nothing)."""
 
     why: str
     seconds: float | None = None
     person: bool = False
     approval: bool = False
+    tasks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class Course:
         """What follows a run with this exit status; `last` is what it wrote down about itself.
 
         `before` and `now` are the task files, `runnable` those that could run now. `resumes_in`: seconds until the
-        agents' service is expected back.
+        agents' service is expected back, or until tomorrow where today's budget is used up.
         """
         self.tried = {name: before[name] for name in runnable if name in before}
         stopped = None if last is None else last.stopped
@@ -146,11 +147,12 @@ class Course:
             return End("the run was interrupted")
         if stopped == "time":
             return End(why)
+        if stopped in (*SERVICES, "budget") and resumes_in is not None:
+            seconds = max(resumes_in, 0.0) + max(self.period, RESET_MARGIN)
+            return Wait(why, seconds, person=True, tasks=False)
         if stopped in NO_REPEAT:
             self.failures = 0
             return Wait(why, person=stopped == "budget", approval=True)
-        if stopped in SERVICES and resumes_in is not None:
-            return Wait(why, max(resumes_in, 0.0) + max(self.period, RESET_MARGIN), person=True)
         if status not in (0, 1, 5):
             return self._back_off(why)
         if self.fresh(runnable, now):

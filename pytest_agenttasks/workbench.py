@@ -7,21 +7,15 @@ person has left them.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from .base import memory_of
-from .failure import report_of
+from .dossier import DOSSIER, Workbench, digest, with_dossier
 from .memory.agent_changes import agent_changes, merge_additions
 from .outcome import SetupError
-from .queue import task_file
-from .report.printable import one_line
 from .run import Run
 from .state_file import load, save
 from .tasks.scope import Rules, judge
@@ -34,32 +28,6 @@ from .trees.objects import blob, entries
 from .trees.removal import remove
 from .trees.repository import Repository
 from .trees.workspace import state_folder
-
-DOSSIER = ".dossier"
-"""How the name of the folder beside a worktree ends."""
-_COPIED = (".prompt.md", ".transcript.md", ".diff", ".json", ".log")
-LARGEST_COPY = 5 * 1024 * 1024
-"""Bytes; of longer logs the dossier says where they are."""
-
-
-class Workbench(msgspec.Struct, frozen=True, kw_only=True):
-    """What is remembered of a worktree: `top` is the checkout that its task lands in, `queue` the folder of pending
-    tasks there; `written` are the dossier's files as they were written, name → digest."""
-
-    task: str
-    attempt: int
-    top: str
-    queue: str
-    path: str
-    written: dict[str, str] = {}
-
-    @property
-    def worktree(self) -> Path:
-        return Path(self.path)
-
-    @property
-    def dossier(self) -> Path:
-        return Path(self.path + DOSSIER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +50,16 @@ def known(repository: Repository, task: str) -> Workbench | None:
     return found if found is not None and os.path.lexists(found.path) else None
 
 
+def benches(repository: Repository) -> list[Workbench]:
+    """The worktrees that are there."""
+    found = (load(file, Workbench) for file in sorted((repository.home / "by-hand").glob("*.json")))
+    return [bench for bench in found if bench is not None and os.path.lexists(bench.path)]
+
+
 def containing(repository: Repository) -> Workbench | None:
     """The workbench whose worktree this checkout is."""
-    for file in sorted((repository.home / "by-hand").glob("*.json")):
-        found = load(file, Workbench)
-        if found is not None and Path(found.path).resolve() == repository.top.resolve():
-            return found
-    return None
+    top = repository.top.resolve()
+    return next((bench for bench in benches(repository) if bench.worktree.resolve() == top), None)
 
 
 def open_attempt(run: Run, task: Task, number: int | None, rules: Rules) -> Opened:
@@ -103,7 +74,7 @@ def open_attempt(run: Run, task: Task, number: int | None, rules: Rules) -> Open
                 f"{task.name}: attempt {bench.attempt} is open in {bench.path}; land that, or give it up with "
                 f"`git worktree remove --force {shlex.quote(bench.path)}`"
             )
-        bench = _with_dossier(run, task, bench)
+        bench = with_dossier(run, task, bench)
         save(_state(run.repository, task.name), bench)
         return Opened(bench, anew=False)
     number = number if number is not None else _last(run, task.name)
@@ -122,7 +93,7 @@ def open_attempt(run: Run, task: Task, number: int | None, rules: Rules) -> Open
         queue=str(run.queue.pending),
         path=str(path),
     )
-    bench = _with_dossier(run, task, bench)
+    bench = with_dossier(run, task, bench)
     save(_state(run.repository, task.name), bench)
     verdict = judge(
         task.scope, task.front.allow_tests, rules, diff(run.shadow, run.repository.tree_of(start), files)
@@ -140,7 +111,7 @@ def discard(run: Run, bench: Workbench) -> list[str]:
     run.repository.git("worktree", "remove", "--force", bench.path)
     left = []
     for file in sorted(bench.dossier.iterdir()) if bench.dossier.is_dir() else ():
-        if file.is_file() and _digest(file.read_bytes()) == bench.written.get(file.name):
+        if file.is_file() and digest(file.read_bytes()) == bench.written.get(file.name):
             file.unlink()
         else:
             left.append(file.name)
@@ -246,53 +217,3 @@ def _put(run: Run, path: Path, before: str, tree: str) -> None:
         run.shadow.git("checkout-index", "-f", "-z", "--stdin", index=index, work_tree=path, stdin=paths)
     finally:
         index.unlink(missing_ok=True)
-
-
-def _with_dossier(run: Run, task: Task, bench: Workbench) -> Workbench:
-    """Bring the dossier up to date; what the person has changed or added in it stays."""
-    logs = run.queue.logs / task.name
-    contents: dict[str, bytes] = {"task.md": task.data}
-    large = []
-    for file in sorted(logs.glob("*")) if logs.is_dir() else ():
-        if not file.name.endswith(_COPIED) or not file.is_file():
-            continue
-        if file.stat().st_size > LARGEST_COPY:
-            large.append(file)
-        else:
-            contents[file.name] = file.read_bytes()
-    contents["README.md"] = _readme(run, task, bench, large).encode("utf-8", "replace")
-    bench.dossier.mkdir(exist_ok=True)
-    return msgspec.structs.replace(bench, written=_write(bench.dossier, contents, bench.written))
-
-
-def _write(folder: Path, contents: Mapping[str, bytes], written: Mapping[str, str]) -> dict[str, str]:
-    """Write what is missing, and what is still as it was `written`; the digests of what is there by this."""
-    now = dict(written)
-    for name, data in contents.items():
-        file = folder / name
-        if os.path.lexists(file) and (not file.is_file() or _digest(file.read_bytes()) != written.get(name)):
-            continue
-        file.write_bytes(data)
-        now[name] = _digest(data)
-    return now
-
-
-def _readme(run: Run, task: Task, bench: Workbench, large: Sequence[Path]) -> str:
-    name = shlex.quote(task.name)
-    file = task_file(run.queue, task.name) or task.path
-    lines = [
-        f"Attempt {bench.attempt} is in {bench.path}, on no branch. Make it right there; commit or not, as you like. Then:",
-        "",
-        f"    agenttasks land {name}",
-        "",
-        f"It asks for the same as of an agent: changes in the Files in Scope of {file} only, and green gates. What is out of",
-        "scope has to go, or into that list. Nothing in this folder lands.",
-        "",
-        *(f"Too long for a copy: {one_line(str(path), 500)}" for path in large),
-        "",
-    ]
-    return "\n".join(lines) + report_of(run, task.name)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import strategies as st
@@ -39,6 +40,14 @@ def stream_of(*events: object) -> Stream:
 
 def call(tool: str, identity: str = "m1", **arguments: object) -> dict[str, Any]:
     return spoken({"type": "tool_use", "id": "t", "name": tool, "input": arguments}, identity=identity)
+
+
+def calls(*inputs: Mapping[str, object], tool: str = "Bash") -> list[dict[str, Any]]:
+    """One message for each call, with ids of their own."""
+    return [
+        spoken({"type": "tool_use", "id": f"t{n}", "name": tool, "input": given}, identity=f"m{n}")
+        for n, given in enumerate(inputs)
+    ]
 
 
 def spoken(*content: object, identity: str = "m1", **extra: object) -> dict[str, Any]:

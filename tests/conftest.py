@@ -13,6 +13,7 @@ from tests.agent_sessions import agent_sessions
 from tests.bubblewrap import bubblewrap
 from tests.claude_api import claude_api
 from tests.claude_cli import claude_cli
+from tests.far_machine import far
 from tests.own_cgroups import own_cgroups
 from tests.queue_runs import Project
 from tests.user_repository import UserRepository, make_repository
@@ -31,7 +32,7 @@ for number, usual in (
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, usual)
 
-__all__ = ["agent_sessions", "bubblewrap", "claude_api", "claude_cli", "own_cgroups"]
+__all__ = ["agent_sessions", "bubblewrap", "claude_api", "claude_cli", "far", "own_cgroups"]
 
 _FOREIGN = ("GIT_", "AGENTTASKS_", "ANTHROPIC_", "CLAUDE", "XDG_", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "CI")
 _OWN = ("AGENTTASKS_TEST_", "CLAUDE_TEST")

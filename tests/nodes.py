@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -65,11 +65,19 @@ def tasks(
     return made
 
 
-def scheduler(made: Sequence[Task], settings: Settings | None = None) -> TaskScheduler:
-    """A scheduler whose collection is these tasks' names."""
+def scheduler(
+    made: Sequence[Task], settings: Settings | None = None, leaving: Collection[object] = ()
+) -> TaskScheduler:
+    """A scheduler whose collection is these tasks' names; nodes in `leaving` cannot go on."""
     account = OwnAccount(settings or Settings(), datetime(2026, 1, 1))
     by_name = {task.name: task for task in made}
-    return TaskScheduler(None, account, lambda ids: Schedule([by_name[name] for name in ids]), lambda: None)
+    return TaskScheduler(
+        None,
+        account,
+        lambda ids: Schedule([by_name[name] for name in ids]),
+        lambda: None,
+        leaving.__contains__,
+    )
 
 
 def join(made: TaskScheduler, node: FakeNode, names: Sequence[str]) -> None:

@@ -53,7 +53,7 @@ def test_every_event_is_heard_once_whoever_has_the_task(
     listening.task("001-again", scope=("src/a.txt",))
     listening.task("002-fails", scope=("src/b.txt",), front="max_attempts: 1")
     listening.task("003-blocked", scope=("src/c.txt",), front="depends_on: [002-fails]")
-    result = listening.run(*several)
+    result = listening.run(*several, timeout=200)
     assert result.status == 1, result.output
     events = told(tmp_path)
     assert Counter((event["event"], event.get("task")) for event in events) == {
@@ -103,7 +103,7 @@ def test_a_stop_says_by_what_kind_of_a_limit(
     listening.agent(SCOPED)
     for name in "ab":
         listening.task(f"00{name}-x", scope=(f"src/{name}.txt",))
-    result = listening.run("--agent-max-sessions", "1", *several)
+    result = listening.run("--agent-max-sessions", "1", *several, timeout=200)
     assert result.status == 2, result.output
     events = told(tmp_path)
     assert [event["event"] for event in events] == ["run-started", "task-ended", "run-ended"]
@@ -131,7 +131,7 @@ def test_an_interrupted_run_says_so(listening: Project, tmp_path: Path, several:
     try:
         until(lambda: list(Path(tmp_path).rglob("begun")) or list(Path.home().rglob("begun")), 60)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=200)
     finally:
         process.kill()
     events = told(tmp_path)

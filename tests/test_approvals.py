@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 import pytest
 
 from pytest_agenttasks import approvals
+from pytest_agenttasks.approval import covering
 from pytest_agenttasks.approvals import Approved, Awaiting, Covered, Rejected, Review
 from pytest_agenttasks.approving import record
 from pytest_agenttasks.bookkeeping import give_up
-from pytest_agenttasks.journal_records import Released
+from pytest_agenttasks.journal_records import Passed, Released
 from pytest_agenttasks.landing import InTheWay
 from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.run import Run
@@ -85,6 +86,17 @@ def test_records_come_back_as_they_were_written() -> None:
     data = b"".join(map(approvals.encode, written))
     assert data.count(b"\n") == 2
     assert tuple(approvals.parse(b"\n" + data.rstrip(b"\n"), "here")) == written
+
+
+def test_a_name_that_is_no_utf8_can_be_approved(repository: UserRepository) -> None:
+    with opened(repository, gates=GATES) as run:
+        name = "x\udcff"
+        (run.queue.failed / f"{name}.md").write_text("x")
+        assert awaiting(run).failed == (name,)
+        approve(run, **{name: None})
+        assert awaiting(run).failed == ()
+    why = Rejected(at=now(), by="m\udcffe", task="a", commit=A_COMMIT, why="\udcff")
+    assert b"udcff" in approvals.encode(why)
 
 
 @pytest.mark.parametrize(
@@ -244,3 +256,23 @@ def test_no_task_may_write_the_records() -> None:
         protected=(), tests=None, queue="tasks", memory_file="CLAUDE.md", settings_file="x.yaml", drop=()
     )
     assert read_only("tasks/reviews.jsonl", rules, allow_tests=True) == QUEUE
+
+
+def test_a_result_that_is_not_known_as_landed_yet_is_not_approved_unseen(repository: UserRepository) -> None:
+    """Between the branch's move and the journal's word of it: what `approve` sees beside a run that goes on."""
+    with opened(repository, gates=GATES) as run:
+        commit = land(run, "001-first")
+        history = run.journal.history
+        assert covering(run.repository, run.queue, history, [], None).up_to == repository.head()
+        del history.landed["001-first"]
+        history.passed["001-first"] = Passed(
+            task="001-first",
+            attempt=1,
+            old="",
+            new=commit,
+            commit=commit,
+            branch="",
+            task_blob="",
+            tracked=True,
+        )
+        assert covering(run.repository, run.queue, history, [], None).up_to is None

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_agenttasks import preflight
 from pytest_agenttasks.cli import main
 from pytest_agenttasks.journal import Journal
 from pytest_agenttasks.outcome import Kind
+from tests import opened as opening
 from tests.opened import fingerprint
 from tests.queue_runs import Project
 
@@ -397,3 +399,85 @@ def test_the_record_says_who_finished_it(failed: Project) -> None:
     record = json.loads((failed.path / f"tasks/logs/{NAME}/attempt-2.json").read_text())
     assert (record["finished_by"], record["outcome"]) == ("Test User <test@example.org>", "landed")
     assert "agent" in (failed.path / f"tasks/logs/{NAME}/attempt-2.diff").read_text()
+
+
+def test_status_says_what_is_open(failed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    place = opened(failed)
+    capsys.readouterr()
+    assert main(["status"]) == 0
+    assert f"001-first: open in {place}; `agenttasks land 001-first` lands it" in capsys.readouterr().out
+    assert main(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["by_hand"] == {NAME: str(place)}
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_killed_after_the_branch_has_moved_nothing_lands_twice(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tracked: bool
+) -> None:
+    if not tracked:
+        project.repository.git("rm", "-rq", "--cached", "tasks")
+        project.repository.commit("untracked", **{".gitignore": "*.log\ntasks/\n"})
+    project.agent("echo agent >> src/a.txt; touch src/broken.txt")
+    project.task(NAME, scope=SCOPE, front="max_attempts: 1")
+    assert project.run().outcomes == {NAME: "gate"}
+    monkeypatch.chdir(project.path)
+    place = opened(project)
+    (place / "src/broken.txt").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr("pytest_agenttasks.attempt.settle", _killed)
+        patched.setattr("pytest_agenttasks.attempt._record", lambda *_: None)
+        assert main(["land", NAME]) == 2
+    landed = project.repository.head()
+    assert (place / "src/a.txt").exists()
+    capsys.readouterr()
+    status = main(["land", NAME])
+    told = capsys.readouterr()
+    if tracked:
+        assert status == 4
+        assert "has landed already; its worktree is still there" in told.err
+        with opening.opened(project.repository) as run:  # what the next start does first
+            preflight.check_landing(run, lambda line: None)
+    else:
+        assert status == 0
+        assert "nothing is left to land; its worktree stays" in told.out
+    assert project.repository.head() == landed
+    assert project.where(NAME) == ["done"]
+    assert project.repository.git("log", "--format=%s").count("complete 001-first") == 1
+    assert NAME in history(project).history.landed
+    assert (project.path / f"tasks/logs/{NAME}/report.md").exists()
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_result_that_could_not_land_is_not_landed_in_place_of_a_newer_one(
+    failed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = opened(failed)
+    (place / "src/broken.txt").unlink()
+    failed.repository.write("src/a.txt", "in the way\n")
+    assert main(["land", NAME]) == 1
+    told = capsys.readouterr().out
+    assert "(checkout)" in told
+    assert "then `agenttasks land 001-first` again" in told
+    assert failed.where(NAME) == ["failed"]
+    assert NAME not in history(failed).history.passed, "no run is to land it by itself"
+    failed.repository.git("checkout", "--", "src/a.txt")
+    (place / "src/a.txt").write_text("newer\n")
+    assert main(["land", NAME]) == 0
+    assert failed.repository.read("src/a.txt") == "newer\n"
+    assert failed.repository.git("log", "--format=%s").count("complete 001-first") == 1
+
+
+def test_what_was_finished_by_hand_can_be_rejected(failed: Project) -> None:
+    place = opened(failed)
+    (place / "src/broken.txt").unlink()
+    assert main(["land", NAME]) == 0
+    assert "001-first" in failed.repository.read("CLAUDE.md")
+    assert main(["reject", NAME, "-m", "not like this"]) == 0
+    assert failed.where(NAME) == ["pending"]
+    assert failed.repository.read("src/a.txt") == "a\n"
+    assert "001-first" not in failed.repository.read("CLAUDE.md"), "its entry is struck at once"
+    assert "001-first: Task 001-first (reverted)" in failed.repository.read("tasks/done/LOG.md")
+    assert main(["verify"]) == 0

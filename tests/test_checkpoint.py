@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from pytest_agenttasks.approvals import Approved, Awaiting, encode
-from pytest_agenttasks.checkpoint import due, oldest
+from pytest_agenttasks.checkpoint import Checkpoint, due, oldest
 from pytest_agenttasks.history import History
 from pytest_agenttasks.journal_records import Failed, Landed
 from pytest_agenttasks.settings.records import ReviewSettings
+from tests.opened import opened
 from tests.queue_runs import Project, Result
-from tests.test_approvals import now
+from tests.test_approvals import GATES, land, now
+from tests.user_repository import UserRepository
 
 NAMES = [f"00{n}-{letter}" for n, letter in enumerate("abcde", 1)]
 WORDS = "time for a review; `agenttasks review` shows it, `agenttasks approve` lets the next run go on"
@@ -154,6 +156,29 @@ def test_records_that_cannot_be_read_stop_a_start_that_counts_by_them(project: P
     refused = project.run("--agent-review-every=2")
     assert (refused.status, landed(refused)) == (4, [])
     assert "tasks/reviews.jsonl (as committed), line 1: not a record of a review" in refused.output
+
+
+def test_only_what_this_branch_holds_counts(repository: UserRepository) -> None:
+    with opened(repository, gates=GATES, review={"every_tasks": 1}) as run:
+        before = repository.head()
+        asked = Checkpoint(run)
+        assert asked() is None
+        land(run, "001-first")
+        assert asked() is not None
+        repository.git("switch", "-q", "-c", "other", before)
+        assert asked() is None
+        repository.git("switch", "-q", "work")
+        assert asked() is not None
+        repository.git("reset", "-q", "--hard", before)
+        assert asked() is None
+
+
+def test_records_that_break_while_a_run_goes_on_stop_it(repository: UserRepository) -> None:
+    with opened(repository, gates=GATES, review={"every_tasks": 9}) as run:
+        asked = Checkpoint(run)
+        assert asked() is None
+        repository.commit("broken", **{"tasks/reviews.jsonl": "x\n"})
+        assert "tasks/reviews.jsonl (as committed), line 1: not a record" in str(asked())
 
 
 def test_a_week_without_a_run_is_no_reason_to_stop(project: Project) -> None:

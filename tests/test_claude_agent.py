@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -199,6 +200,19 @@ def test_running_out_of_budget_is_the_tasks_failure(real: RealCli) -> None:
     assert result.failure.kind is Kind.AGENT
     assert "budget" in result.failure.summary
     assert len(real.api.requests) == 1
+
+
+@real_claude
+def test_a_session_that_makes_the_same_call_again_and_again_is_ended(real: RealCli) -> None:
+    script: Script = [Use("Bash", command="true") for _ in range(40)]
+    result = real.run(script, agent=AgentSettings(command=str(real.program), repeat_limit=3), max_turns=60)
+    assert result.failure is not None
+    assert result.failure.kind is Kind.AGENT
+    assert re.fullmatch(
+        r"the session made the same call \d+ times in a row: `Bash true`", result.failure.summary
+    )
+    assert real.sessions.finished[0].stopped == "repeating"
+    assert 3 <= len(real.api.requests) < 40
 
 
 @real_claude

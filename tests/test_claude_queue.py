@@ -209,3 +209,18 @@ def test_a_session_that_is_cut_short_still_tells_what_it_was_refused(
     result = claude.run()
     assert result.outcomes == {"001-strays": "agent"}, result.output
     assert result.properties["001-strays"]["denials"] == "1"
+
+
+def test_a_session_that_uses_up_what_the_run_has_left_is_not_charged(
+    claude: Project, claude_api: ScriptedApi, claude_cli: Path
+) -> None:
+    configure(claude, claude_cli, more="max_attempts: 1\n")
+    claude_api.add([append("x"), append("y"), Say("done")])
+    claude.task("001-dear")
+    claude.task("002-later")
+    result = claude.run("--agent-budget-usd=0.001")
+    assert (result.status, result.outcomes) == (2, {"001-dear": "interrupted"}), result.output
+    assert "the session used up what was left of the budget of this run (0.001 USD)" in result.output
+    assert claude.where("001-dear") == claude.where("002-later") == ["pending"]
+    assert "not run, still pending (1): 002-later" in result.output
+    assert len(claude_api.requests) == 1

@@ -9,7 +9,7 @@ from pytest_agenttasks.agents.claude_stream import Retry
 from pytest_agenttasks.agents.claude_verdict import hopeless, verdict
 from pytest_agenttasks.outcome import Kind, Outcome
 from pytest_agenttasks.processes.supervisor import Finished
-from tests.claude_events import DONE, INIT, api_error, call, retried, spoken, stream_of
+from tests.claude_events import DONE, INIT, api_error, call, calls, retried, spoken, stream_of
 
 ENDED = Finished(exit_code=0, signal=None, seconds=12.0)
 FAILED = Finished(exit_code=1, signal=None, seconds=12.0)
@@ -213,3 +213,22 @@ def test_retries_are_given_up_where_they_cannot_help_and_where_nothing_is_lost()
     assert hopeless(Retry(4, 10, 529, "overloaded"), turns=0)
     assert not hopeless(Retry(3, 10, 529, "overloaded"), turns=0)
     assert not hopeless(Retry(9, 10, 529, "overloaded"), turns=1)
+
+
+def test_a_session_that_was_stopped_for_repeating_itself_says_what_and_how_often() -> None:
+    events = calls(*[{"command": "npm test"}] * 4)
+    failure = failure_of(INIT, *events, finished=stopped("repeating"))
+    assert failure.kind is Kind.AGENT
+    assert failure.summary == "the session made the same call 4 times in a row: `Bash npm test`"
+    assert "agent.repeat_limit" in failure.advice
+    later = failure_of(INIT, *events, call("Read", "m9"), finished=stopped("repeating"))
+    assert "again and again" in later.summary
+
+
+def test_a_session_that_was_stopped_for_its_turns_says_so() -> None:
+    failure = failure_of(INIT, *calls({}, {}), finished=stopped("turns"))
+    assert failure.summary == "the session reached `max_turns` (2 turns)"
+
+
+def test_the_cost_of_a_session_that_was_cut_after_a_result_is_not_that_results() -> None:
+    assert verdict(stream_of(INIT, DONE, INIT, call("Edit")), stopped("timeout")).cost_usd is None

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_agenttasks.agents.claude_watch import FIRST_BYTE_SECONDS, SETTLE_SECONDS, Watch
+from pytest_agenttasks.agents.claude_watch import FIRST_BYTE_SECONDS, SETTLE_SECONDS, SPARE_TURNS, Watch
 from pytest_agenttasks.agents.contract import Progress
-from tests.claude_events import DONE, INIT, call, line, retried
+from tests.claude_events import DONE, INIT, call, calls, line, retried
 
 STALL = 600.0
 
@@ -15,11 +15,13 @@ STALL = 600.0
 class Following:
     """A stream file that grows, a watch on it, and a clock that is set by hand."""
 
-    def __init__(self, path: Path, *, may_stop_retries: bool = True) -> None:
+    def __init__(self, path: Path, *, may_stop_retries: bool = True, **caps: int | None) -> None:
         self.path = path
         self.now = 1000.0
         self.reported: list[Progress] = []
-        self.watch = Watch(path, self.reported.append, STALL, may_stop_retries, clock=lambda: self.now)
+        self.watch = Watch(
+            path, self.reported.append, STALL, may_stop_retries, clock=lambda: self.now, **caps
+        )
         assert self.watch.poll() is None
 
     def write(self, *events: object) -> None:
@@ -124,3 +126,44 @@ def test_a_number_of_retries_that_the_user_chose_is_left_alone(tmp_path: Path) -
     with following.watch:
         following.write(INIT, *(retried("authentication_failed", 401, n) for n in range(1, 6)))
         assert following.after(1) is None
+
+
+def test_the_same_call_again_and_again_ends_the_session(tmp_path: Path) -> None:
+    following = Following(tmp_path / "attempt-1.jsonl", repeat_limit=3)
+    same, other = {"command": "npm test", "timeout": 5}, {"command": "npm test", "timeout": 6}
+    with following.watch:
+        following.write(INIT, *calls(same, same, other, same, same))
+        assert following.after(1) is None
+        following.write(call("Read", "m8", **same))
+        assert following.after(1) is None, "another tool"
+        following.write(*calls(same, dict(reversed(same.items())), same))
+        assert following.after(1) == "repeating"
+
+
+def test_a_call_that_is_printed_twice_is_made_once(tmp_path: Path) -> None:
+    following = Following(tmp_path / "attempt-1.jsonl", repeat_limit=2)
+    (once,) = calls({"command": "true"})
+    with following.watch:
+        following.write(INIT, once, once, once)
+        assert following.after(1) is None
+
+
+def test_a_session_that_repeats_itself_and_is_done_is_done(tmp_path: Path) -> None:
+    following = Following(tmp_path / "attempt-1.jsonl", repeat_limit=2)
+    with following.watch:
+        following.write(INIT, *calls({}, {}, {}), DONE)
+        assert following.after(1) is None
+
+
+def test_without_a_limit_a_session_may_repeat_itself(following: Following) -> None:
+    following.write(INIT, *calls(*[{"command": "true"}] * 200))
+    assert following.after(1) is None
+
+
+def test_a_cli_that_does_not_count_its_turns_is_ended(tmp_path: Path) -> None:
+    following = Following(tmp_path / "attempt-1.jsonl", max_turns=2)
+    with following.watch:
+        following.write(INIT, *calls(*[{"command": str(n)} for n in range(2 + SPARE_TURNS)]))
+        assert following.after(1) is None, "the CLI says it itself, and better"
+        following.write(call("Bash", "one more"))
+        assert following.after(1) == "turns"

@@ -15,7 +15,7 @@ from pytest_agenttasks import cleaning
 from pytest_agenttasks.cli import main
 from pytest_agenttasks.cli.clean import parse_age
 from pytest_agenttasks.journal import Journal
-from pytest_agenttasks.journal_records import AttemptStarted, ProgramStarted
+from pytest_agenttasks.journal_records import AttemptStarted, Passed, ProgramStarted
 from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.workspace import state_folder
@@ -192,6 +192,30 @@ def test_a_verified_result_that_waits_to_be_landed_stays(
         assert this.outcome.landed
         assert this.agent is None  # no second session
     assert landed.read("src/b.txt") == "agent\n"
+
+
+def test_a_verified_result_is_kept_though_only_the_journal_knows_of_it(
+    landed: UserRepository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = discover(landed.path).home
+    tree = landed.git("rev-parse", "HEAD^{tree}")
+    kept, stray = (
+        private_git(
+            landed, "-c", "user.name=A", "-c", "user.email=a@b", "commit-tree", "-m", text, tree
+        ).strip()
+        for text in ("verified", "stray")
+    )
+    Journal(home / "journal.jsonl").write(
+        Passed(
+            task="002-waits", attempt=1, old=landed.head(), new=kept, commit=kept, branch="refs/heads/work",
+            task_blob="0" * 40, tracked=True,
+        )
+    )  # fmt: skip
+    approve(landed)
+    clean(capsys)
+    assert private_git(landed, "cat-file", "-t", kept) == "commit\n"
+    with pytest.raises(subprocess.CalledProcessError):
+        private_git(landed, "cat-file", "-t", stray)
 
 
 def test_while_a_run_goes_on_it_refuses_and_other_slots_stay(

@@ -20,8 +20,8 @@ from pytest_agenttasks.diagnosis.finding import Finding, Level, refused
 from pytest_agenttasks.journal import Journal
 from pytest_agenttasks.journal_records import ProgramStarted
 from pytest_agenttasks.outcome import SetupError
-from pytest_agenttasks.preflight import LOW_DISK
 from pytest_agenttasks.processes.supervisor import process_start_time
+from pytest_agenttasks.room import LOW_DISK
 from tests.claude_api import ScriptedApi
 from tests.opened import fingerprint
 from tests.queue_runs import Project

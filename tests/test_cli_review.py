@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from pytest_agenttasks.cli import main
 from pytest_agenttasks.queue import open_queue
@@ -154,6 +155,7 @@ def test_reject_then_the_next_session_knows(after: Project, capsys: pytest.Captu
     assert "## Reviewer's note\ntoo fine" in prompt
     assert "+++ b/src/fine.txt" in prompt.partition("# Rejected in review")[2]
     assert [one["task"] for one in document(capsys, "review")["landed"]] == ["001-fine"]
+    assert main(["verify"]) == 0
 
 
 def test_what_changes_the_queue_waits_for_a_run_that_goes_on_and_an_approval_does_not(
@@ -239,7 +241,21 @@ def test_step_by_step_from_a_pipe_opens_by_the_verb_of_that_name(
     with (tmp_path / "lines").open() as lines:
         monkeypatch.setattr(sys, "stdin", lines)
         text = said(capsys, "review", "--step")
-    assert "agenttasks open" in text or "opened" in text
+    assert (after.path.parent / "project.by-hand/003-stray/outside.txt").exists()
     assert "outside.txt: added: not in Files in Scope" in text, "the failed attempt in full"
     assert "failed  003-stray" in text
     assert "left for later: 002-second, 001-fine" in text
+
+
+def test_an_approval_that_waits_for_a_landing_says_so(after: Project) -> None:
+    turn = FileLock(after.path / ".git/agenttasks/turn.lock")
+    with turn:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest_agenttasks.cli", "approve"],
+            cwd=after.path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stderr is not None
+        assert process.stderr.readline() == "agenttasks: waiting for another task to land\n"
+    assert process.wait(timeout=60) == 0
+    process.stderr.close()
+    assert after.repository.subjects()[-1] == "chore(tasks): approve 3 tasks"

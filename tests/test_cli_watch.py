@@ -14,11 +14,12 @@ import pytest
 
 from pytest_agenttasks.cli import main
 from pytest_agenttasks.cli.systemd_unit import unit
-from pytest_agenttasks.cli.watch import own_options
+from pytest_agenttasks.cli.watch import Watch, own_options
 from pytest_agenttasks.last_run import last_run
 from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.queue import open_queue
 from pytest_agenttasks.trees.repository import discover
+from pytest_agenttasks.watching import Wait
 from tests.living import until
 from tests.queue_runs import Project
 
@@ -151,6 +152,22 @@ def test_after_a_checkpoint_nothing_runs_until_somebody_approves(
     assert project.where("003-third") == ["pending"]
     assert watching.sessions == 2
     assert watching.stop() == 2
+
+
+def test_a_wait_for_an_approval_is_ended_by_that_alone(project: Project) -> None:
+    repository = discover(project.path)
+    watching = Watch(repository, open_queue(repository, project.path / "tasks/pending"), [], 5.0)
+    since = watching._look()
+    project.task("001-new")
+    seen = watching._look()
+    assert watching._called_for(Wait("", tasks=True), since, seen)
+    assert not watching._called_for(Wait("", tasks=False), since, seen)
+    wait = Wait("", approval=True)
+    assert not watching._called_for(wait, since, seen)
+    repository.home.mkdir(exist_ok=True)
+    record = '{"review":"approved","at":"2040-01-01T00:00:00Z","by":"A <a@example.org>"}\n'
+    (repository.home / "reviews.jsonl").write_text(record)
+    assert watching._called_for(wait, since, watching._look())
 
 
 def test_a_signal_is_passed_on_and_the_run_ends_first(

@@ -8,7 +8,7 @@ import hypothesis
 
 from tests.crash.machine import Fate
 
-EXAMPLES = int(os.environ.get("AGENTTASKS_TEST_FATES", "3"))
+EXAMPLES = int(os.environ.get("AGENTTASKS_TEST_FATES", "2"))
 """`make crashes` asks for more."""
 
 TestFate = Fate.TestCase

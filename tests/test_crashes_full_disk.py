@@ -11,14 +11,9 @@ from tests.crash.world import Shape, copied, make
 
 STEPS = (
     "journal.Journal.write(AttemptStarted) write journal.jsonl",
-    "session.write_prompt open attempt-#.prompt.md",
     "trees.attempts.keep open #.#.lock",
-    "journal.Journal.write(AttemptStored) write journal.jsonl",
-    "trees.composition.compose write object",
     "journal.Journal.write(Passed) write journal.jsonl",
     "trees.handover.send write object",
-    "journal.Journal.write(Forward) flush journal.jsonl",
-    "landing._copy_index open index.agenttasks-#",
     "landing.advance git update-ref",
     "landing.advance git read-tree",
     "journal.Journal.write(Forwarded) write journal.jsonl",
@@ -27,10 +22,10 @@ STEPS = (
 )
 
 
-@pytest.mark.parametrize("group", range(3))
+@pytest.mark.parametrize("group", range(2))
 def test_a_disk_that_fills_up(group: int, tmp_path: Path) -> None:
     template = make(tmp_path / "template", Shape(committed=True))
-    for number, step in enumerate(STEPS[group::3]):
+    for number, step in enumerate(STEPS[group::2]):
         world = copied(template, tmp_path / str(number))
         before = users_files(world)
         full = world.start(world.plan(step=step, how="full"))

@@ -19,10 +19,8 @@ DULL = re.compile(r" mkdir | open (journal|index)")
 FIRST = {
     "half of the files moved": Death(Step("landing.advance git read-tree"), "within", 60),
     "the branch locked": Death(Step("landing.advance git update-ref"), "within", 60),
-    "verified, not landed": Death(Step("landing._lock_index link index.lock")),
     "landed, not written down": Death(Step("journal.Journal.write(Landed) write journal.jsonl"), "within"),
     "the agent at work": Death(Step("journal.Journal.write(ProgramStarted) write journal.jsonl"), "within"),
-    "stored, not judged": Death(Step("journal.Journal.write(AttemptStored) write journal.jsonl"), "within"),
 }
 
 

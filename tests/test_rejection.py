@@ -231,6 +231,13 @@ def test_only_what_has_landed_on_this_branch_can_be_rejected(repository: UserRep
             rejected(run)
 
 
+def test_a_reason_that_is_no_utf8_is_no_reason_to_stop_half_way(queued: UserRepository) -> None:
+    with opened(queued, gates=GATES) as run:
+        land(run, "001-first")
+        rejected(run, why="no\udcff")
+        land(run, "001-first")
+
+
 def test_a_record_of_a_rejection_is_json_of_one_line(repository: UserRepository) -> None:
     with opened(repository, gates=GATES) as run:
         commit = land(run, "001-first")

@@ -29,11 +29,13 @@ def after(
     waited: float = 0.0,
     wait: float | None = None,
     resumes_at: float | None = None,
+    lived: bool = False,
+    stays: bool = False,
+    until: float | None = None,
 ) -> Decision:
-    standing = Standing(charged=charged, max_attempts=cap, free=free, waited=waited)
-    return decide(
-        Outcome(kind, "why", resumes_at=resumes_at), standing, retry_delay=30, wait=wait, now=1000.0
-    )
+    standing = Standing(charged=charged, max_attempts=cap, free=free, waited=waited, lived=lived)
+    outcome = Outcome(kind, "why", resumes_at=resumes_at, stays=stays)
+    return decide(outcome, standing, retry_delay=30, wait=wait, until=until, now=1000.0)
 
 
 @pytest.mark.parametrize("kind", CHARGED)
@@ -65,7 +67,7 @@ def test_a_wait_beyond_the_limit_stops_the_run() -> None:
     assert isinstance(after(Kind.OVERLOADED, wait=100), Again)
 
 
-@pytest.mark.parametrize("kind", [Kind.AUTH, Kind.BASE_RED, Kind.DISK, Kind.INTERNAL])
+@pytest.mark.parametrize("kind", [Kind.AUTH, Kind.BASE_RED, Kind.INTERNAL])
 def test_what_no_task_can_mend_stops_the_run(kind: Kind) -> None:
     assert isinstance(after(kind), Stop)
 
@@ -95,3 +97,24 @@ def test_only_a_task_that_used_up_its_attempts_or_was_refused_is_given_up(
     assert given_up == (kind is Kind.REFUSED or (kind.charged and charged >= cap))
     if isinstance(decision, Again):
         assert decision.delay >= 0
+
+
+def test_a_login_that_is_lost_in_mid_run_is_waited_for() -> None:
+    assert after(Kind.AUTH, lived=True, free=3) == Again(240.0, "why")
+    assert isinstance(after(Kind.AUTH, lived=True, wait=10), Stop)
+    assert isinstance(after(Kind.AUTH, lived=True, stays=True), Stop), "no such model"
+
+
+def test_a_full_disk_is_waited_for_unless_the_task_itself_may_fill_it() -> None:
+    assert after(Kind.DISK, free=0) == Again(30.0, "why")
+    assert isinstance(after(Kind.DISK, free=1), Again)
+    assert isinstance(after(Kind.DISK, free=2), Stop)
+    assert isinstance(after(Kind.DISK, wait=0), Stop)
+
+
+@pytest.mark.parametrize("kind", [Kind.GATE, Kind.OVERLOADED])
+def test_nothing_is_begun_after_the_time_that_was_given(kind: Kind) -> None:
+    assert isinstance(after(kind, until=1031.0), Again)
+    decision = after(kind, until=1029.0)
+    assert isinstance(decision, Stop)
+    assert "nothing is begun after" in decision.why

@@ -66,6 +66,7 @@ def test_a_task_is_blocked_by_what_will_not_run_by_itself() -> None:
 FULL = Facts(
     queue="/x/tasks/pending",
     branch="work",
+    tip="d" * 40,
     since=86400.0 * 365,
     by="Ada <ada@example.org>",
     landed=tuple(task(f"{n:03}-task", added=n) for n in range(40)),
@@ -100,7 +101,7 @@ def test_a_long_review_fits_a_small_screen_and_says_what_it_leaves_out() -> None
         "spent: $12.35 in 50 attempts; $1,048.10 in all",
         "agenttasks review --step",
         "agenttasks reject 039-task -m WHY",
-        "agenttasks approve ",
+        "agenttasks approve --up-to ddddddddd  # what is shown here",
     ):
         assert said in text
     assert text.count(" more (`agenttasks review --all`)") == 3
@@ -125,7 +126,7 @@ def test_without_a_height_everything_is_there() -> None:
 @given(st.integers(20, 200), st.integers(1, 60), st.integers(0, 30), st.integers(0, 30), st.integers(0, 30))
 def test_it_never_outgrows_the_screen(width: int, height: int, landed: int, failed: int, memory: int) -> None:
     facts = Facts(
-        queue="q", branch="b", since=None, by=None, landed=FULL.landed[:landed], failed=FULL.failed[:failed],
+        queue="q", branch="b", tip="d" * 40, since=None, by=None, landed=FULL.landed[:landed], failed=FULL.failed[:failed],
         memory=FULL.memory[:memory],
     )  # fmt: skip
     lines = render(facts, width, height).splitlines()
@@ -135,14 +136,14 @@ def test_it_never_outgrows_the_screen(width: int, height: int, landed: int, fail
 
 
 def test_nothing_to_review_is_said() -> None:
-    text = render(Facts(queue="q", branch="b", since=None, by=None), 80, 24)
+    text = render(Facts(queue="q", branch="b", tip="d" * 40, since=None, by=None), 80, 24)
     assert text.splitlines()[0] == "review of b: 0 landed, 0 failed; nothing was approved before"
     assert text.splitlines()[-1] == "nothing to review"
 
 
 def test_what_an_agent_wrote_cannot_steer_the_terminal() -> None:
     facts = Facts(
-        queue="q", branch="b", since=None, by=None, memory=("x\x1b[2Jy",),
+        queue="q", branch="b", tip="d" * 40, since=None, by=None, memory=("x\x1b[2Jy",),
         failed=(FailedTask(task="f", kind="agent", summary="\x1b]0;title\x07done\nagenttasks approve"),),
     )  # fmt: skip
     text = render(facts, 80, None)
@@ -251,7 +252,7 @@ def test_what_was_decided_before_an_interrupt_is_kept() -> None:
 
 def test_steps_are_in_the_order_of_risk() -> None:
     facts = Facts(
-        queue="q", branch="b", since=None, by=None, landed=(task("small"), task("odd", guarded="no")), held=("h",),
+        queue="q", branch="b", tip="d" * 40, since=None, by=None, landed=(task("small"), task("odd", guarded="no")), held=("h",),
         failed=(FailedTask(task="f", kind="gate", summary="red"),),
     )  # fmt: skip
     assert [step.task for step in steps_of(facts)] == ["odd", "small", "f", "h"]

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_agenttasks import gates, preflight
+from pytest_agenttasks import gates, pause, preflight
+from pytest_agenttasks.accounts import pause_file
 from pytest_agenttasks.agents.contract import AgentWorkspace
 from pytest_agenttasks.attempt import attempt
 from pytest_agenttasks.attempt_record import Attempt
 from pytest_agenttasks.outcome import Kind, Outcome, SetupError
+from pytest_agenttasks.pause import Pause
 from pytest_agenttasks.run import Run
+from pytest_agenttasks.settings.records import AgentSettings
+from pytest_agenttasks.state_file import load
 from pytest_agenttasks.tasks.task import read
 from tests.fake_reviewer import APPROVAL, REFUSAL, FakeReviewer
 from tests.opened import append, attempt_task, events, opened
@@ -296,3 +302,36 @@ def test_what_a_session_appends_is_what_is_shown(repository: UserRepository, rev
     assert "+attempt 1" in prompt
     assert "tasks/done" not in prompt  # the task file's move is not the session's work
     assert "- tests: passed" in prompt
+
+
+def test_a_pause_of_its_account_is_respected_and_the_result_kept(
+    repository: UserRepository, reviewer: FakeReviewer
+) -> None:
+    limit = Outcome(Kind.USAGE_LIMIT, "usage limit reached", resumes_at=time.time() + 3600)
+    with opened(repository, gates=[TESTS, reviewer.gate], wait=60) as run:
+        pause.announce(run, "009-other", limit, AgentSettings())
+        first = attempt_task(run)
+        assert kind(first) is Kind.USAGE_LIMIT
+        assert first.outcome is not None
+        assert first.outcome.resumes_at is not None
+        assert reviewer.sessions == 0
+        pause_file(AgentSettings(), os.environ).unlink()
+        second = again(run)
+        assert (kind(second), second.agent, reviewer.sessions) == (Kind.LANDED, None, 1)
+
+
+def test_an_outage_that_it_meets_pauses_its_account(
+    repository: UserRepository, reviewer: FakeReviewer
+) -> None:
+    reviewer.answers(APPROVAL)
+    refused = {"type": "assistant", "error": "server_error", "message": {"id": "m", "content": []}}
+    ended = {"type": "result", "subtype": "success", "is_error": True, "api_error_status": 529}
+    (reviewer.folder / "answer-1").write_text("".join(json.dumps(event) + "\n" for event in (refused, ended)))
+    with opened(repository, gates=[TESTS, reviewer.gate]) as run:
+        first = attempt_task(run)
+    assert kind(first) is Kind.OVERLOADED
+    assert first.outcome is not None
+    assert first.outcome.summary.startswith("review `review`: ")
+    known = load(pause_file(AgentSettings(), os.environ), Pause)
+    assert known is not None
+    assert (known.kind, known.count) == (Kind.OVERLOADED, 0)

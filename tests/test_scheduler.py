@@ -66,6 +66,24 @@ def test_what_is_refused_waits_for_nobody() -> None:
     assert started(made, one) == ["a"], "a circle is handed out, to say that it is one"
 
 
+def test_a_worker_that_cannot_go_on_gets_nothing_more_and_another_does_its_task() -> None:
+    leaving: set[object] = set()
+    made = scheduler(tasks(["a", "b"]), leaving=leaving)
+    one, two = FakeNode("gw0"), FakeNode("gw1")
+    join(made, one, ["a", "b"])
+    join(made, two, ["a", "b"])
+    assert started(made, one, two) == ["a", "b"]
+    leaving.add(one)
+    finish(made, one)
+    assert (one.shut, two.shut) == (True, False)
+    assert (made.tests_finished, started(made, one)) == (False, [None])
+    assert made.remove_node(one) is None, "it ends by itself, with nothing undone"
+    finish(made, two)
+    assert started(made, two) == ["a"]
+    finish(made, two)
+    assert made.tests_finished
+
+
 def test_a_task_cut_off_runs_again_and_keeps_its_files_until_then() -> None:
     names = ["a", "b"]
     made = scheduler(tasks(names, scopes={"a": ["src/"], "b": ["src/b"]}))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_agenttasks.journal import Journal
+from pytest_agenttasks.queue import task_files
 from tests.living import until
 from tests.runner_processes import RunnerProcess, configured, go, hold, processes, queued
 from tests.user_repository import UserRepository, task_text
@@ -215,7 +216,7 @@ def test_the_queue_is_kept_while_others_land(repository: UserRepository, script:
                 assert keeper.do("give-up", name) == {"note": None}
         assert [landers[position % 2].answer()["kind"] for position in range(12)] == ["landed"] * 12
     folders = {
-        folder: sorted(path.stem for path in (repository.path / "tasks" / folder).glob("*.md"))
+        folder: sorted(path.stem for path in task_files(repository.path / "tasks" / folder))
         for folder in ("pending", "done", "failed")
     }
     assert folders == {"pending": added[::2], "done": names, "failed": added[1::2]}

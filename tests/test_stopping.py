@@ -64,14 +64,14 @@ class Running:
             preexec_fn=ignore,
         )
 
-    def wait_for_agent(self) -> list[psutil.Process]:
+    def wait_for_agent(self, seconds: float = 20) -> list[psutil.Process]:
         """The agent's processes, once it says that it works."""
-        until(lambda: self.ready.exists() or self.process.poll() is not None)
+        until(lambda: self.ready.exists() or self.process.poll() is not None, seconds)
         assert self.ready.exists(), self.process.communicate()[0]
         return [psutil.Process(int(pid)) for pid in self.ready.read_text().split()]
 
-    def result(self) -> Result:
-        output, _ = self.process.communicate(timeout=30)
+    def result(self, timeout: float = 30) -> Result:
+        output, _ = self.process.communicate(timeout=timeout)
         return self.project.result(self.process.returncode, output)
 
 

@@ -66,6 +66,7 @@ def test_what_landed_unguarded_is_named() -> None:
 def test_a_cost_that_is_not_known_makes_the_total_a_lower_bound() -> None:
     assert "1 session, 12m" in table([replace(LANDED, cost_usd=None)], 100)
     assert ", at least $0.42, " in table([LANDED, replace(RED, cost_usd=None)], 100)
+    assert ", at least $0.42, " in table([replace(LANDED, unknown=1)], 100)
     assert ", <$0.01, " in table([replace(LANDED, cost_usd=0.001)], 100)
     assert ", $0.00, " in table([replace(LANDED, cost_usd=0.0)], 100)
     assert ", $1,234.50, " in table([replace(LANDED, cost_usd=1234.5)], 100)

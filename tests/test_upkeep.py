@@ -236,3 +236,17 @@ def test_a_long_memory_file_is_said_at_the_end_and_by_doctor(
     monkeypatch.chdir(project.path)
     main(["doctor"])
     assert "warn  memory" in capsys.readouterr().out
+
+
+def test_an_agents_line_is_not_lost_where_a_result_lands_later(project: Project) -> None:
+    twice = "# M\n\n## Known Issues\n- a\n\n## Other\nprose\n\n## Known Issues\n- b\n"
+    project.repository.commit("memory", **{"CLAUDE.md": twice})
+    project.agent(
+        "echo x >> src/a.txt; printf -- '- from the agent\\n' >> CLAUDE.md\n"
+        f"echo mine >> '{project.path}/src/a.txt'"
+    )
+    project.task("001-a")
+    assert project.run().outcomes == {"001-a": "checkout"}
+    project.repository.git("checkout", "--", "src/a.txt")
+    assert project.run().outcomes == {"001-a": "landed"}
+    assert memory(project) == "# M\n\n## Known Issues\n- a\n- from the agent\n- b\n\n## Other\nprose\n"

@@ -100,8 +100,14 @@ def test_a_budget_waits_for_a_review_or_other_settings() -> None:
     assert after(2, "budget", now=AB, runnable="ab") == Wait("why budget", person=True, approval=True)
 
 
+def test_a_days_budget_waits_for_the_next_day() -> None:
+    step = after(2, "budget", resumes_in=3600, now=AB, runnable="ab")
+    assert step == Wait("why budget", 3605, person=True, tasks=False)
+
+
 def test_a_service_that_is_out_is_waited_for() -> None:
-    assert after(2, "usage-limit", resumes_in=1000) == Wait("why usage-limit", 1005, person=True)
+    step = after(2, "usage-limit", resumes_in=1000, now=AB, runnable="ab")
+    assert step == Wait("why usage-limit", 1005, person=True, tasks=False)
     assert after(2, "overloaded") == Wait("why overloaded", 60, person=True)
 
 

@@ -72,7 +72,10 @@ def run_session(workspace: AgentWorkspace, prompt: Prompt) -> AgentResult:
         return AgentResult(failure=Outcome(Kind.INTERNAL, one_line(str(error), 500)))
     stderr = workspace.logs / f"{workspace.stem}.stderr.log"
     may_stop_retries = "CLAUDE_CODE_MAX_RETRIES" not in environment
-    with Watch(workspace.stream, workspace.progress, workspace.stall_timeout, may_stop_retries) as watch:
+    with Watch(
+        workspace.stream, workspace.progress, workspace.stall_timeout, may_stop_retries,
+        max_turns=workspace.max_turns, repeat_limit=workspace.agent.repeat_limit,
+    ) as watch:  # fmt: skip
         finished = workspace.execute(
             [*program, *arguments(workspace)],
             stdout=workspace.stream,

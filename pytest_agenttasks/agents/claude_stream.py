@@ -6,6 +6,7 @@ reads is inside JSON strings and can say nothing here. `claude_verdict` turns th
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -75,7 +76,8 @@ class Stream:
     `turns` counts the model's messages; `steps` are the last tool calls, oldest first; `retry` is set while
     the CLI repeats a request and stays set when it gives up; `error` is the kind of the last assistant line
     that stood for an API error; `result` is None again when the session goes on after one. `unreadable`
-    counts lines that are no JSON object or too long.
+    counts lines that are no JSON object or too long. `call` is the last tool call's id and what it asked for (a digest of
+    tool and input), `repeated` how often in a row just that was asked for.
     """
 
     session: str | None = None
@@ -87,6 +89,8 @@ class Stream:
     turns: int = 0
     message: str = ""
     steps: tuple[str, ...] = ()
+    call: tuple[str, str] = ("", "")
+    repeated: int = 0
     retries: int = 0
     retry: Retry | None = None
     error: str | None = None
@@ -194,6 +198,8 @@ def _retried(stream: Stream, event: Mapping[str, Any]) -> Stream:
 
 def _spoken(stream: Stream, event: Mapping[str, Any]) -> Stream:
     message = _mapping(event, "message")
+    for block in tool_calls(message):
+        stream = _called(stream, block)
     steps = stream.steps + tuple(
         describe_call(_text(block, "name", 80), _mapping(block, "input"), stream.cwd)
         for block in tool_calls(message)
@@ -212,6 +218,19 @@ def _spoken(stream: Stream, event: Mapping[str, Any]) -> Stream:
         error=None,
         result=None,
     )
+
+
+def _called(stream: Stream, block: Mapping[str, Any]) -> Stream:
+    """`stream` with one more tool call; one that is printed again under the same id is no other call."""
+    identity = _text(block, "id", 200)
+    if identity and identity == stream.call[0]:
+        return stream
+    try:
+        asked = json.dumps([block.get("name"), block.get("input")], sort_keys=True)
+    except (ValueError, RecursionError):
+        asked = identity
+    call = identity, hashlib.sha256(asked.encode()).hexdigest()
+    return replace(stream, call=call, repeated=stream.repeated + 1 if call[1] == stream.call[1] else 1)
 
 
 def _limited(stream: Stream, event: Mapping[str, Any]) -> Stream:

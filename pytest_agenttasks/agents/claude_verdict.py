@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..outcome import Kind, Outcome
@@ -10,7 +11,7 @@ from ..processes.supervisor import Finished
 from ..report.printable import one_line, tail
 from .claude_stream import Retry, Stream
 from .contract import AgentResult
-from .ending import how_it_ended, last_line, stopped_outcome, survivors_note
+from .ending import Stop, how_it_ended, last_line, stopped_outcome, survivors_note
 
 LOGIN_ADVICE = (
     "log in once with `claude` and `/login`, or set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN "
@@ -39,7 +40,9 @@ def verdict(stream: Stream, finished: Finished, stderr: str = "") -> AgentResult
         failure=failure,
         session=stream.session,
         model=stream.model,
-        cost_usd=stream.cost_usd,
+        cost_usd=stream.cost_usd
+        if result is not None
+        else None,  # one that went on after a result has cost more
         turns=max(stream.turns, (result.turns or 0) if result is not None else 0),
         final_text=result.text if result is not None else "",
         denials=result.denials if result is not None else (),
@@ -55,16 +58,28 @@ def _gave_up(stream: Stream) -> Outcome:
     said = one_line("; ".join(result.errors))
     match result.subtype:
         case "error_max_turns":
-            advice = "split the task, or raise `max_turns` (agenttasks.yaml or the task's front matter)"
-            return Outcome(
-                Kind.AGENT, f"the session reached `max_turns` ({stream.turns} turns)", advice=advice
-            )
+            return _out_of_turns(stream)
         case "error_max_budget_usd":
             spent = f" ({stream.cost_usd:.3g} USD spent)" if stream.cost_usd is not None else ""
             advice = "split the task, or raise `budget_usd` (agenttasks.yaml or the task's front matter)"
             return Outcome(Kind.AGENT, f"the session used up its budget{spent}", advice=advice)
     what = f"{result.subtype}: {said}" if said else result.subtype or "an error without a name"
     return Outcome(Kind.AGENT, f"the session ended with {one_line(what)}")
+
+
+def _out_of_turns(stream: Stream) -> Outcome:
+    advice = "split the task, or raise `max_turns` (agenttasks.yaml or the task's front matter)"
+    return Outcome(Kind.AGENT, f"the session reached `max_turns` ({stream.turns} turns)", advice=advice)
+
+
+def _repeating(stream: Stream) -> Outcome:
+    advice = (
+        "the transcript shows what it waits for or does not understand; where the same call is right so often, raise "
+        "`agent.repeat_limit`"
+    )
+    often = f"{stream.repeated} times in a row" if stream.repeated > 1 else "again and again"
+    summary = f"the session made the same call {often}: `{one_line(stream.step, 80)}`"
+    return Outcome(Kind.AGENT, summary, advice=advice)
 
 
 def _refused(stream: Stream) -> Outcome:
@@ -88,9 +103,8 @@ def _refused(stream: Stream) -> Outcome:
         case "model_not_found":
             model = one_line(stream.model or "asked for", 100)
             advice = "set `agent.model` (or the task's `model`) to one that this login may use"
-            return Outcome(
-                Kind.AUTH, f"the model {model} is not available to this login{code}", advice=advice
-            )
+            summary = f"the model {model} is not available to this login{code}"
+            return Outcome(Kind.AUTH, summary, advice=advice, stays=True)
         case "invalid_request":
             return Outcome(
                 Kind.AGENT, f"the API refused a request as invalid{code}", advice=_too_large(status)
@@ -133,8 +147,13 @@ def _too_large(status: int | None) -> str:
 def _cut(stream: Stream, finished: Finished, stderr: str) -> Outcome:
     """No result: the session was stopped, or its program ended by itself in the middle."""
     during = f" during `{one_line(stream.step, 80)}`" if stream.step else ""
-    if finished.stopped is not None:
-        return stopped_outcome(finished, during)
+    match finished.stopped:
+        case Stop.REPEATING:
+            return _repeating(stream)
+        case Stop.TURNS:
+            return _out_of_turns(stream)
+        case str():
+            return stopped_outcome(finished, during)
     how = how_it_ended(finished)
     if stream.events:
         advice = "if it was killed, look for memory limits; else run it again"
@@ -155,9 +174,7 @@ def _with_evidence(failure: Outcome, stream: Stream, stderr: str) -> Outcome:
     if stderr.strip():
         parts.append(f"stderr:\n{stderr.strip()}")
     evidence = tail("\n\n".join(parts).encode())
-    return Outcome(
-        failure.kind, failure.summary, evidence=evidence, advice=failure.advice, resumes_at=failure.resumes_at
-    )
+    return replace(failure, evidence=evidence)
 
 
 def _notes(stream: Stream, finished: Finished) -> Iterator[str]:

@@ -14,6 +14,8 @@ from .ending import Stop
 
 FIRST_BYTE_SECONDS = 120.0
 SETTLE_SECONDS = 5.0
+SPARE_TURNS = 10
+"""Turns beyond its limit until a session is ended here: the CLI counts them itself, and in its own way."""
 
 _CHUNK = 1024 * 1024
 _CHUNKS_A_POLL = 32
@@ -32,6 +34,9 @@ class Watch:
         stall_timeout: float,
         may_stop_retries: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        max_turns: int | None = None,
+        repeat_limit: int | None = None,
     ) -> None:
         self.stream = Stream()
         self._path = stream
@@ -39,6 +44,8 @@ class Watch:
         self._stall_timeout = stall_timeout
         self._may_stop_retries = may_stop_retries
         self._clock = clock
+        self._max_turns = max_turns
+        self._repeat_limit = repeat_limit
         self._file: BinaryIO | None = None
         self._lines = Lines()
         self._started: float | None = None
@@ -81,6 +88,10 @@ class Watch:
         retry = self.stream.retry
         if retry is not None and self._may_stop_retries and hopeless(retry, self.stream.turns):
             return Stop.RETRYING
+        if self._repeat_limit is not None and self.stream.repeated >= self._repeat_limit:
+            return Stop.REPEATING
+        if self._max_turns is not None and self.stream.turns > self._max_turns + SPARE_TURNS:
+            return Stop.TURNS
         return Stop.STALLED if quiet > self._stall_timeout else None
 
     def _read(self, chunks: int | None) -> None:

@@ -22,6 +22,8 @@ class Stop(StrEnum):
     SILENT = "silent"
     STALLED = "stalled"
     RETRYING = "retrying"
+    REPEATING = "repeating"
+    TURNS = "turns"
     SETTLED = "settled"
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ..agents.contract import Progress
+from ..dossier import Workbench
 from ..finishing import finish, not_landed
 from ..integration.alone import extensions
 from ..outcome import Kind, Outcome, SetupError
 from ..preflight import check_landing
-from ..queue import Queue, open_queue
+from ..queue import Queue, open_queue, task_file
 from ..report.printable import one_line, printable
 from ..report.summary import explain
 from ..run import open_run
@@ -21,7 +22,7 @@ from ..runs import run_lock
 from ..settings.loading import load
 from ..settings.records import FILE_NAME
 from ..trees.repository import Repository, discover
-from ..workbench import Workbench, containing, discard, known
+from ..workbench import containing, discard, known
 from .open import unfinished_task
 from .place import open_place
 
@@ -36,8 +37,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when it has landed, 1 when it has not; then nothing is changed. Raises SetupError."""
     repository, queue = _place(args)
-    task = unfinished_task(queue, args.task)
-    bench = known(repository, task.name)
+    name = args.task.removesuffix(".md")
+    bench = known(repository, name)
+    if bench is not None and queue.has_done(name) and task_file(queue, name) is None:
+        raise SetupError(
+            f"{name}: has landed already; its worktree is still there, to be removed when you need nothing of it: "
+            f"`git worktree remove --force {shlex.quote(bench.path)}`"
+        )
+    task = unfinished_task(queue, name)
     if bench is None:
         raise SetupError(f"{task.name}: not open; `agenttasks open {task.name}` makes a worktree of it")
     if task.refused:
@@ -51,6 +58,9 @@ def run(args: argparse.Namespace) -> int:
         )
         try:
             check_landing(opened, lambda line: print(printable(line), flush=True))
+            if not task.path.exists():  # an earlier one that was killed: what it had left to do is done now
+                print(f"{task.name}: nothing is left to land; its worktree stays: {bench.path}")
+                return 0
             this = finish(opened, task, bench)
             assert this.outcome is not None
             for note in this.notes:
@@ -95,6 +105,11 @@ def _advised(outcome: Outcome, bench: Workbench, task_file: Path, branch: str) -
             again = (
                 f"commit what is in the worktree and bring it up to date, `git -C {place} merge {short}`, then "
                 f"`agenttasks land {bench.task}`"
+            )
+        case Kind.CHECKOUT:
+            again = (
+                f"commit, stash or move these files, then `agenttasks land {bench.task}` again; its gates are green "
+                "and known"
             )
         case Kind.GATE | Kind.ACCEPT | Kind.AGENT:
             pass

@@ -100,7 +100,7 @@ def _told(found: Opened, task: Task, setup: str | None, branch: str) -> str:
         ]
     lines += ["next:", f"  cd {place}"]
     if setup and found.anew:
-        lines.append(f"  {printable(setup)}    # dependencies are not brought there")
+        lines.append(f"  {printable(setup)}    # dependencies: the worktree begins without any")
     lines += [
         f"  agenttasks land {name}    # the same checks, gates and landing as for an agent",
         f"  git worktree remove --force {place}    # or give it up",

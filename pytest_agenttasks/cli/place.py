@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..agents.contract import Progress
 from ..landing import BranchMoved, InTheWay
 from ..outcome import SetupError
 from ..queue import Queue, open_queue, task_files
@@ -31,6 +33,11 @@ def open_place(queue: Path | None) -> tuple[Repository, Queue]:
     return repository, open_queue(repository, queue or repository.top / DEFAULT_QUEUE)
 
 
+def _tell(_task: str, progress: Progress) -> None:
+    """Say what is waited for: a task that lands in a run that goes on."""
+    print(f"agenttasks: {progress.step}", file=sys.stderr)
+
+
 @contextmanager
 def committing(repository: Repository, queue: Queue) -> Iterator[Run]:
     """A run for a verb that makes commits of the runner's own, on the branch that is checked out; also beside a run that
@@ -41,7 +48,7 @@ def committing(repository: Repository, queue: Queue) -> Iterator[Run]:
                 f"{repository.top}: a run goes on in another worktree, {known['top']}; wait for it, or work there"
             )
     file = repository.top / FILE_NAME
-    run = open_run(repository, queue, load(file), file, NoExtensions())
+    run = open_run(repository, queue, load(file), file, NoExtensions(), progress=_tell)
     try:
         run.titles.update({task.name: task.title for task in map(read, task_files(queue.pending))})
         yield run

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ..failure import put_away
 from ..history import History
 from ..journal import Journal
-from ..journal_records import Released
+from ..journal_records import Abandoned, Released
 from ..outcome import SetupError
 from ..queue import Queue, names
 from ..rejection import write_note
@@ -63,6 +63,9 @@ def requeue(repository: Repository, queue: Queue, wanted: Sequence[str], note: s
             with_note(file, file.read_bytes(), note or "")
         for name, was in done.items():
             _put_back(queue, name, was, note)
+            passed = journal.history.passed.get(name)
+            if passed is not None and not is_ancestor(repository, passed.new, "HEAD"):
+                journal.write(Abandoned(task=name, attempt=passed.attempt))  # of `land`: it is tried anew now
             journal.write(Released(task=name))
     return done
 

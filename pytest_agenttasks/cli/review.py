@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ..approval import Coverage
+from ..approval import Coverage, whole_branch
 from ..approvals import awaiting, read
 from ..approving import who
 from ..journal import Journal
@@ -98,7 +98,7 @@ def _approve(repository: Repository, queue: Queue, decided: Decided) -> None:
     landed = tuple(landed for landed in found.landed if landed.task in chosen)
     failed = tuple(name for name in found.failed if name in chosen)
     whole = len(landed) + len(failed) == len(found.names)
-    covered = Coverage(who(repository), repository.tip() if whole else None, landed, failed)
+    covered = Coverage(who(repository), whole_branch(repository, history) if whole else None, landed, failed)
     if not covered.nothing:
         try:
             approve.write_down(repository, queue, covered, time.time())

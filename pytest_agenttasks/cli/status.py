@@ -8,16 +8,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .. import approvals, canary, checkpoint, pause
+from .. import approvals, canary, checkpoint, pause, room
 from ..history import History
 from ..journal import Journal
-from ..outcome import SetupError
+from ..outcome import Kind, SetupError
 from ..queue import Queue, names
 from ..report.printable import one_line, printable
 from ..runs import going_on
 from ..settings.loading import load
 from ..settings.records import FILE_NAME
 from ..trees.repository import Repository, is_ancestor
+from ..workbench import benches
+from . import spent
 from .place import open_place
 
 
@@ -66,12 +68,15 @@ def gather(repository: Repository, queue: Queue, history: History) -> dict[str, 
         "done": sorted(names(queue.done)),
         "landed": landed,
         "failed": failed,
+        "by_hand": {bench.task: bench.path for bench in benches(repository)},
         "unguarded": [
             name for name in landed if (asked := history.guarded.get(name)) and asked.guarded == "no"
         ],
         "canary": _canary(repository),
-        "pause": _pause(repository),
         "review": _review(repository, queue, history),
+        "pause": _pause(repository) or spent.used_up_today(history),
+        "run": None if (run := spent.last_run(history)) is None else spent.as_data(run),
+        "today": spent.as_data(spent.today(history)),
         "sessions": history.sessions,
         "spent_usd": round(history.spent_usd, 4),
     }
@@ -85,10 +90,12 @@ def _running(repository: Repository, queue: Queue) -> dict[str, Any] | None:
 
 
 def _pause(repository: Repository) -> dict[str, Any] | None:
-    """What every session waits for now; `until` is epoch seconds."""
-    known = pause.known(repository)
-    if known is None or known.until <= time.time():
+    """What every session waits for now; `until` is epoch seconds, None for room on the disk."""
+    if (short := room.shortage(repository)) is not None:
+        return {"kind": Kind.DISK.value, "why": short, "task": None, "until": None}
+    if not (going_on := pause.known(repository)):
         return None
+    known = max(going_on, key=lambda each: each.until)
     return {"kind": known.kind.value, "why": known.why, "task": known.task, "until": known.until}
 
 
@@ -117,12 +124,16 @@ def _text(found: dict[str, Any]) -> str:
     if running is not None:
         lines.append(f"  a run is going on (process {running.get('pid', 'unknown')})")
     if found["pause"] is not None:
-        at = time.strftime("%Y-%m-%d %H:%M", time.localtime(found["pause"]["until"]))
-        lines.append(f"  no session begins before {at}: {one_line(found['pause']['why'], 120)}")
+        until, why = found["pause"]["until"], one_line(found["pause"]["why"], 200)
+        at = "there is room" if until is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(until))
+        lines.append(f"  no session begins before {at}: {why}")
     lines.append(
         f"  {len(found['pending'])} pending, {len(found['done'])} done, {len(found['failed'])} failed, "
         f"{len(found['held'])} held; {found['sessions']} sessions, ${found['spent_usd']:.2f}"
     )
+    if found["run"] is not None:
+        which = "the last run" if running is None else "this run"
+        lines.append(f"  {which}: {spent.as_text(found['run'])}; today: {spent.as_text(found['today'])}")
     review = found["review"]
     if review["due"] is not None:
         lines.append(f"  {one_line(review['due'], 300)}")
@@ -146,5 +157,9 @@ def _text(found: dict[str, Any]) -> str:
     for name, why in found["failed"].items():
         lines.append(one_line(f"  {name}: {why}", 200))
     if found["failed"]:
-        lines.append("look closer: agenttasks show TASK; once mended: agenttasks requeue TASK")
+        lines.append(
+            "look closer: agenttasks show TASK; once mended: agenttasks requeue TASK; by hand: agenttasks open TASK"
+        )
+    for name, path in found["by_hand"].items():
+        lines.append(f"  {printable(name)}: open in {printable(path)}; `agenttasks land {name}` lands it")
     return "\n".join(lines)

@@ -28,6 +28,7 @@ from ..settings.loading import load
 from ..settings.records import FILE_NAME
 from ..trees.repository import Repository, discover
 from ..watching import Course, End, Seen, Step, Wait, could_run, look
+from . import spent
 from .new import DEFAULT_QUEUE
 from .run import named_queue
 from .signals import Signals
@@ -176,7 +177,7 @@ class Watch:
         if step.approval:
             return self._reviews() != self._reviewed or (step.person and seen.settings != since.settings)
         by_hand = (seen.person, seen.settings) != (since.person, since.settings)
-        return self._fresh(seen) or (step.person and by_hand)
+        return (step.tasks and self._fresh(seen)) or (step.person and by_hand)
 
     def _run(self, signals: Signals) -> Step:
         """One run, in a process of its own."""
@@ -204,14 +205,13 @@ class Watch:
                 known = None
             self.told.ended(bad=status not in (0, 1, 2, 5), why=None if known is None else known.why)
         after = self._look()
-        held_up = pause.known(self.repository)
         return self.course.after(
             status,
             known,
             before=before.tasks,
             now=after.tasks,
             runnable=could_run(self.repository, self.queue, self._history()),
-            resumes_in=None if held_up is None else held_up.until - time.time(),
+            resumes_in=self._resumes_in(None if known is None else known.stopped),
         )
 
     def _stop(self, process: subprocess.Popen[bytes], times: int) -> None:
@@ -221,6 +221,13 @@ class Watch:
         else:
             self._say("killed: the next start mends what was cut off")
             os.killpg(process.pid, signal.SIGKILL)
+
+    def _resumes_in(self, stopped: str | None) -> float | None:
+        """Seconds until what stopped the run is over; None: nobody knows."""
+        if stopped == "budget":
+            today = spent.used_up_today(self._history())
+            return None if today is None else float(today["until"]) - time.time()
+        return max((known.until - time.time() for known in pause.known(self.repository)), default=None)
 
     def _busy(self) -> bool:
         """Whether somebody else runs this queue now."""

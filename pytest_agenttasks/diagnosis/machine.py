@@ -10,8 +10,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..preflight import LOW_DISK
 from ..processes import lineage
+from ..room import LOW_DISK
 from ..trees import git
 from .finding import Finding, fail, ok, warn
 

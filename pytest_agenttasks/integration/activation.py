@@ -20,6 +20,7 @@ from .announcer import Announcer
 from .choosing import Choosing
 from .exit_status import ExitStatus
 from .limits import OwnAccount
+from .machines import machines_of
 from .opening import usage_error
 from .plan import Plan, naming, read_plan
 from .serial import Serial
@@ -68,6 +69,7 @@ def activate(config: pytest.Config, *, within_run: bool) -> None:
         return
     typed_module.forget_addopts(config.option, typed)
     _refuse_unsupported(config.option)
+    machines = machines_of(config.option)
     try:
         asked = _asked(config, typed)
         repository, plan = _plan(config, asked)
@@ -95,7 +97,7 @@ def activate(config: pytest.Config, *, within_run: bool) -> None:
     if several:
         from .distribute import Distribution
 
-        register(Distribution(session, account, terminal, announcer), "agenttasks-distribution")
+        register(Distribution(session, account, terminal, announcer, machines), "agenttasks-distribution")
     else:
         config.option.numprocesses, config.option.tx = None, []
         register(Choosing(session), "agenttasks-choosing")

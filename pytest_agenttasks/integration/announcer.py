@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ..budget import Spending
 from ..last_run import LastRun, last_run, write_down
 from ..notifier import TOLD, VERSION, Notifier
 from ..outcome import Kind, SetupError
@@ -135,11 +136,12 @@ class Announcer:
         try:
             write_down(queue_session.repository, queue_session.queue, known)
             rows = queue_session.rows.values()
+            spent = self._spent()
             events.write(
                 "run-ended", status=status, stopped=kind, why=why, tasks=len(queue_session.chosen),
                 outcomes=dict(Counter(row.kind.value for row in rows)), landed=used.landed,
                 not_run=sum(task.name not in queue_session.rows for task in queue_session.chosen),
-                sessions=used.sessions, spent_usd=round(used.spent, 4),
+                sessions=spent.sessions, spent_usd=round(spent.usd, 4),
                 seconds=round(time.monotonic() - self._clock, 1),
             )  # fmt: skip
         except OSError as error:  # a full disk
@@ -151,6 +153,14 @@ class Announcer:
             queue_session.notes.append(
                 f"pytest_agenttasks_event failed {len(self._failed)} times, first: {one_line(self._failed[0])}"
             )
+
+    def _spent(self) -> Spending:
+        """By this run, as the journal knows it: sessions that were killed too."""
+        run = self.queue_session.run
+        if run is None:
+            return Spending()
+        run.journal.refresh()
+        return run.journal.history.ledger.of_run(run.began)
 
     def _stopped(self, session: pytest.Session) -> Reason | None:
         """Why the run did not come to its end, with what kind of a reason that is; None where it did."""
@@ -166,7 +176,10 @@ class Announcer:
         limit = self.account.exhausted()
         if limit is not None:
             return Reason(limit.kind, said)
-        kinds = {row.kind for row in self.queue_session.rows.values()}
+        rows = self.queue_session.rows.values()
+        if any(row.kind is Kind.INTERRUPTED and row.summary == said for row in rows):
+            return Reason("budget", said)  # of this run or of today, found out where a session was to begin
+        kinds = {row.kind for row in rows}
         return Reason(next((kind.value for kind in STOPPING if kind in kinds), "other"), said)
 
 

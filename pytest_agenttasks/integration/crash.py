@@ -13,6 +13,7 @@ from ..processes.orphans import process_start_time
 from ..recovery import recover_worker
 from ..run import Run
 from .crew import Member
+from .limits import Used
 
 FAREWELL = 1.0
 """Seconds for a worker whose line is dead to be gone."""
@@ -28,6 +29,13 @@ def end_worker(run: Run, member: Member, say: Callable[[str], None]) -> None:
         _end(*member.helper, SWEEP)
     if member.owner:
         recover_worker(run, member.owner, say)
+
+
+def untold(run: Run, member: Member) -> Used:
+    """What a dead worker has used up and could not tell: the journal knows."""
+    run.journal.refresh()
+    spent = run.journal.history.ledger.of_owner(member.owner)
+    return Used(sessions=spent.sessions - member.used.sessions, spent=spent.usd - member.used.spent)
 
 
 def _end(pid: int, start: float | None, patience: float) -> None:

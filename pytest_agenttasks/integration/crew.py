@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from . import wire
@@ -27,6 +28,8 @@ class Member:
     since: float = 0.0
     step: str = ""
     cost_usd: float | None = None
+    used: Used = field(default_factory=Used)
+    """What it has told that it used up."""
     pause: tuple[str, float] | None = None
     """Why it waits before the next attempt, and until when."""
 
@@ -39,19 +42,34 @@ class Crew:
     members: dict[str, Member] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     stops: list[str] = field(default_factory=list)
+    leaving: dict[str, str] = field(default_factory=dict)
+    """Workers that can do no more tasks, and why; the others go on."""
+    _lock: Lock = field(default_factory=Lock)
     events: list[dict[str, Any]] = field(default_factory=list)
 
-    def join(self, name: str, answer: Callable[[object], None]) -> Callable[[Any], None]:
-        """A new worker; returns what is to be called with each of its messages. That runs in a thread of execnet's."""
-        member = self.members[name] = Member(name)
+    def join(self, name: str, answer: Callable[[object], None], label: str = "") -> Callable[[Any], None]:
+        """A new worker, shown as `label`; returns what is to be called with each of its messages. That runs in a thread
+        of execnet's."""
+        member = self.members[name] = Member(label or name)
 
         def hear(message: Any) -> None:
             if message[0] == wire.REPEAT:
                 answer(self.account.repeat())
+            elif message[0] == wire.LEAVES:
+                answer(self._may_leave(name, message[1]))
             else:
                 self._hear(member, *message)
 
         return hear
+
+    def _may_leave(self, name: str, why: str) -> bool:
+        """Whether somebody is left to do what it cannot do any more."""
+        with self._lock:
+            others = self.members.keys() - self.leaving.keys() - {name}
+            if others:
+                self.leaving[name] = why
+                self.notes.append(f"{self.members[name].name} was given up: {why}")
+            return bool(others)
 
     def leave(self, name: str) -> Member | None:
         return self.members.pop(name, None)
@@ -69,6 +87,7 @@ class Crew:
         elif kind == wire.IDLE:
             member.doing, member.pause, member.cost_usd = None, None, None
         elif kind == wire.USED:
+            member.used += Used(*values)
             self.account.add(Used(*values))
         elif kind == wire.NOTE and values[0] not in self.notes:
             self.notes.append(values[0])

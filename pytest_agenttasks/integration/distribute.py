@@ -7,25 +7,30 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 from xdist.dsession import Interrupted  # type: ignore[import-untyped]
 
+from ..far.names import Elsewhere
 from ..outcome import Kind, SetupError
+from ..preflight import check_agent
 from ..report.printable import printable
 from ..report.summary import Row
+from ..run import Run
+from ..spending import occupied
 from ..trees.repository_checks import working_branch
 from . import wire
 from .announcer import Announcer
 from .board import Board
 from .collection import Explanation
-from .crash import end_worker
+from .crash import end_worker, untold
 from .crew import Crew, Member
 from .hand_over import to_plain
-from .limits import OwnAccount, Reason, Used
+from .limits import OwnAccount, Reason
+from .machines import machine_of, some_here
 from .opening import obey_signals, start, usage_error, warnings_are_no_errors
 from .schedule import Schedule
 from .scheduler import TaskScheduler
@@ -42,14 +47,20 @@ class Distribution:
     """The hooks of a run with `-n`."""
 
     def __init__(
-        self, session: QueueSession, account: OwnAccount, terminal: Terminal, announcer: Announcer
+        self,
+        session: QueueSession,
+        account: OwnAccount,
+        terminal: Terminal,
+        announcer: Announcer,
+        machines: Sequence[Elsewhere] = (),
     ) -> None:
         self.queue_session = session
         self.account = account
         self.terminal = terminal
+        self.machines = machines
         self.announcer = announcer
         self.crew = Crew(account)
-        self.scheduler = TaskScheduler(session.config, account, self._begin, self._tick)
+        self.scheduler = TaskScheduler(session.config, account, self._begin, self._tick, self._leaves)
         self.board = Board(session, self.crew, self.scheduler)
         session.config.pluginmanager.register(self.board, "agenttasks-board")
         self._plain: dict[str, Any] = {}
@@ -68,9 +79,14 @@ class Distribution:
             top = str(session.repository.top)
             self._plain = {wire.PLAN: to_plain(session.plan), wire.TOP: top, wire.BRANCH: branch}
         channel = node.gateway.newchannel()
-        channel.setcallback(self.crew.join(node.gateway.id, channel.send))
+        machine = machine_of(node.gateway.spec, self.machines)
+        label = f"{node.gateway.id} on {machine.name}" if machine is not None else node.gateway.id
+        channel.setcallback(self.crew.join(node.gateway.id, channel.send, label))
         frozen = self.scheduler.collection
-        node.workerinput.update({**self._plain, wire.FROZEN: frozen, wire.CHANNEL: channel})
+        elsewhere = None if machine is None else machine.spec
+        node.workerinput.update(
+            {**self._plain, wire.FROZEN: frozen, wire.CHANNEL: channel, wire.MACHINE: elsewhere}
+        )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_xdist_make_scheduler(self) -> Any:
@@ -106,11 +122,30 @@ class Distribution:
         session.chosen = [tasks[node_id] for node_id in node_ids]
         if session.chosen:
             try:
-                start(session, self.terminal, self.announcer, self._stack)
+                start(session, self.terminal, self.announcer, self._stack, self._check_agents)
             except SetupError as error:
                 raise usage_error(error) from error
+            run = session.run
+            assert run is not None
+            self.account.occupied = lambda handed_out: occupied(run, handed_out)
             self.board.open()
         return Schedule(session.chosen)
+
+    def _check_agents(self, run: Run, say: Callable[[str], None]) -> None:
+        """Wherever sessions will be held. Raises SetupError."""
+        from ..far.machine import Machine
+
+        if some_here(self.queue_session.config.option):
+            check_agent(run, say)
+        for where in self.machines:
+            machine = Machine(where)
+            try:
+                machine.check(run, say)
+            finally:
+                machine.close()
+
+    def _leaves(self, node: Any) -> bool:
+        return node.gateway.id in self.crew.leaving
 
     def _tick(self) -> None:
         self._take_messages()
@@ -157,7 +192,7 @@ class Distribution:
             end_worker(run, member, self.terminal.say)
         except SetupError as error:
             self.scheduler.stop(str(error))
-        self.account.add(Used(sessions=1))  # perhaps; what it cost nobody knows
+        self.account.add(untold(run, member))
         self._crashes[name] = self._crashes.get(name, 0) + 1
         again = self._crashes[name] <= MOST_CRASHES and self.scheduler.stopped is None
         kind = Kind.INTERRUPTED if again or self.scheduler.stopped is not None else Kind.INTERNAL

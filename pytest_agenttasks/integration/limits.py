@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import Protocol
 
+from ..budget import LEAST
 from ..settings.records import Settings
 
 
@@ -56,6 +57,8 @@ class OwnAccount:
         self._began = began
         self._lock = Lock()
         self._handed_out = 0
+        self.occupied: Callable[[int], bool] = lambda _: False
+        """Whether that many tasks may spend all the money that is left."""
 
     def add(self, used: Used) -> None:
         with self._lock:
@@ -78,7 +81,9 @@ class OwnAccount:
         with self._lock:
             handed_out = self._handed_out
             expected = self.used + Used(sessions=handed_out, landed=handed_out)
-        return bool(reached(self._settings, expected, self._began) or self.checkpoint(handed_out))
+        if reached(self._settings, expected, self._began) is not None or self.occupied(handed_out):
+            return True
+        return self.checkpoint(handed_out) is not None
 
     def repeat(self) -> str | None:
         with self._lock:
@@ -96,7 +101,7 @@ def now() -> datetime:
 def reached(settings: Settings, used: Used, began: datetime) -> Reason | None:
     """Why no further task may be handed out in the run that `began` then; None while there is no reason."""
     budget = settings.budget
-    if budget.usd is not None and used.spent >= budget.usd:
+    if budget.usd is not None and used.spent > budget.usd - LEAST:
         return Reason("budget", f"the budget of {budget.usd:.2f} USD is spent ({used.spent:.2f} USD)")
     if budget.sessions is not None and used.sessions >= budget.sessions:
         more = "s" * (used.sessions > 1)
@@ -108,8 +113,15 @@ def reached(settings: Settings, used: Used, began: datetime) -> Reason | None:
 
 def past(clock: str, began: datetime, moment: datetime) -> bool:
     """Whether the first `clock` (HH:MM) after `began` is not after `moment`."""
+    return moment >= _next(clock, began)
+
+
+def end(settings: Settings, began: datetime) -> float | None:
+    """When nothing more is begun in the run that `began` then, in epoch seconds; None: whenever."""
+    return None if settings.until is None else _next(settings.until, began).timestamp()
+
+
+def _next(clock: str, began: datetime) -> datetime:
     hour, minute = map(int, clock.split(":"))
     end = began.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    if end <= began:
-        end += timedelta(days=1)
-    return moment >= end
+    return end if end > began else end + timedelta(days=1)

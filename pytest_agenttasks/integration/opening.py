@@ -6,6 +6,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -16,14 +17,17 @@ from .. import canary
 from ..agents.registry import built_in_agents
 from ..base import memory_of
 from ..checkpoint import Checkpoint
+from ..far.names import Elsewhere
+from ..keep_awake import kept_awake
 from ..memory.upkeep import size_warning
 from ..outcome import SetupError
-from ..preflight import check
+from ..preflight import check, check_agent
 from ..queue import ensure_folders
 from ..report.printable import printable
 from ..run import Run, open_run
 from ..runs import run_lock
 from ..trees.git import GitError
+from . import limits
 from .announcer import Announcer
 from .extensions import BUILT_IN, HookExtensions
 from .screen import Screen
@@ -53,7 +57,8 @@ def open_for(
     run = open_run(
         session.repository, plan.queue, plan.settings, plan.settings_file, extensions,
         listeners=[listener], progress=screen.progress, typed=plan.typed,
-        branch=branch,
+        branch=branch, began=plan.began.timestamp(), until=limits.end(plan.settings, plan.began),
+        workers=int(getattr(config, "workerinput", {}).get("workercount", 1)),
     )  # fmt: skip
     stack.callback(run.close)
     run.supervisor.tick = screen.tick
@@ -62,23 +67,49 @@ def open_for(
     return run
 
 
-def start(session: QueueSession, terminal: Terminal, announcer: Announcer, stack: ExitStack) -> Run:
+def elsewhere(run: Run, machine: str, stack: ExitStack) -> Run:
+    """The same run, with its sessions on the machine that this spec names; `stack` ends the connection."""
+    from ..far.machine import Machine
+
+    there = Machine(Elsewhere(machine))
+    stack.callback(there.close)
+    return replace(run, machine=there)
+
+
+CheckAgents = Callable[[Run, Callable[[str], None]], None]
+
+
+def start(
+    session: QueueSession,
+    terminal: Terminal,
+    announcer: Announcer,
+    stack: ExitStack,
+    check_agents: CheckAgents = check_agent,
+) -> Run:
     """Everything that is looked at before anything is spent. Raises SetupError; `stack` ends the run."""
     announcer.open()
     try:
-        return _start(session, terminal, announcer, stack)
+        return _start(session, terminal, announcer, stack, check_agents)
     except SetupError as error:
         announcer.refused(error)
         raise
 
 
-def _start(session: QueueSession, terminal: Terminal, announcer: Announcer, stack: ExitStack) -> Run:
+def _start(
+    session: QueueSession,
+    terminal: Terminal,
+    announcer: Announcer,
+    stack: ExitStack,
+    check_agents: CheckAgents,
+) -> Run:
     stack.enter_context(run_lock(session.repository, session.queue))
+    awake = stack.enter_context(kept_awake(session.settings.keep_awake, session.notes.append))
     run = open_for(session, terminal, stack, announcer.hear)
     stack.callback(ensure_folders, session.queue)
     terminal.begin("checks before the first task")
-    check(run, terminal.say)
+    check(run, terminal.say, check_agents)
     _ask_canary(run, session, terminal)
+    awake()
     terminal.clear()
     session.run = run
     announcer.account.checkpoint = Checkpoint(run)

@@ -11,7 +11,7 @@ import pytest
 import pytest_timeout  # type: ignore[import-untyped]
 from _pytest.runner import runtestprotocol
 
-from ..outcome import SetupError
+from ..outcome import Kind, SetupError
 from ..report.printable import printable
 from ..retry import Again, Stop
 from .collection import TaskFailed, TaskItem
@@ -23,9 +23,13 @@ from .session import QueueSession
 class ItemProtocol:
     """Runs items; its hooks keep what is for tests away from them."""
 
-    def __init__(self, session: QueueSession, screen: Screen) -> None:
+    def __init__(
+        self, session: QueueSession, screen: Screen, leave: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """`leave` is asked whether another process does what this one cannot do any more, for the reason given."""
         self.queue_session = session
         self.screen = screen
+        self._leave = leave
 
     def run(self, item: TaskItem, nextitem: pytest.Item | None) -> str | None:
         """All attempts at the item's task, reported; why the run has to stop after it, None: it goes on.
@@ -58,10 +62,16 @@ class ItemProtocol:
             decision = session.decide(item)
             if isinstance(decision, Again) and (reason := session.account.repeat()):
                 decision = Stop(reason)
+            given_up = session.given_up if isinstance(decision, Again) else None
+            leaving = given_up is not None and self._leave(given_up)
+            if given_up is not None and not leaving:
+                decision = Stop(given_up)
             if isinstance(decision, Again):
                 call.user_properties = []
                 reruns += 1
                 self._rerun(item, call, reruns)
+                if leaving:
+                    return None
                 self._pause(item, decision)
                 continue
             try:
@@ -91,7 +101,7 @@ class ItemProtocol:
         end = began + decision.delay
         run = session.run
         assert run is not None
-        if decision.delay > 0:
+        if decision.delay > 0 and session.progress[item.task.name].outcomes[-1].kind is not Kind.DISK:
             run.events.write("waiting", task=item.task.name, seconds=round(decision.delay), why=decision.why)
         self.screen.wait()
         while (left := end - time.monotonic()) > 0:

@@ -31,8 +31,10 @@ class TaskScheduler:
         account: OwnAccount,
         begin: Callable[[Sequence[str]], Schedule],
         tick: Callable[[], None],
+        leaves: Callable[[Node], bool] = lambda _: False,
     ) -> None:
-        """`begin` is called once, with the node ids that were collected, before anything is handed out."""
+        """`begin` is called once, with the node ids that were collected, before anything is handed out. `leaves`: whether
+        a worker could not do the task that it had, and is to get no other."""
         self.config = config  # other plugins look for it
         self.account = account
         self.schedule_of_tasks: Schedule | None = None
@@ -40,6 +42,7 @@ class TaskScheduler:
         self.collection: list[str] | None = None
         self._begin = begin
         self._tick = tick
+        self._leaves = leaves
         self._works_on: dict[Node, str | None] = {}
         self._ready: set[Node] = set()
         self._names: list[str] = []
@@ -102,7 +105,12 @@ class TaskScheduler:
             return
         self._works_on[node] = None
         assert self.schedule_of_tasks is not None
-        self.schedule_of_tasks.end(name)
+        if self._leaves(node):
+            self.schedule_of_tasks.put_back(name)
+            self._ready.discard(node)
+            node.shutdown()
+        else:
+            self.schedule_of_tasks.end(name)
         self.account.hand_out(-1)
         self._hand_out()
 

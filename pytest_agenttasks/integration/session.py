@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from .. import attempt as attempt_module
+from .. import pause
 from ..attempt_record import Attempt, earlier_failures
 from ..bookkeeping import commit_queue, give_up
 from ..meanwhile import text_id
@@ -54,6 +55,12 @@ class QueueSession:
         """Whether every chosen task has landed, none having been left out by a plugin's hook."""
         landed = {name for name, row in self.rows.items() if row.kind is Kind.LANDED}
         return all(task.name in landed for task in self.chosen)
+
+    @property
+    def given_up(self) -> str | None:
+        """Why this process can hold no more sessions, None: it can."""
+        machine = None if self.run is None else self.run.machine
+        return None if machine is None else machine.given_up
 
     def prepare(self, item: TaskItem) -> None:
         """Skip a task that is blocked or held. Called in the setup phase."""
@@ -123,6 +130,7 @@ class QueueSession:
         this = attempt_module.attempt(run, task, progress.charged, self._timeout())
         assert this.outcome is not None
         progress.attempts.append(this)
+        progress.waited += this.waited
         self.account.add(_used(this))
         return this.outcome
 
@@ -184,10 +192,17 @@ class QueueSession:
             max_attempts=item.task.front.max_attempts or self.settings.max_attempts,
             free=progress.free,
             waited=progress.waited,
+            lived=pause.lived(run),
         )
         if not outcome.kind.charged:
             progress.free += 1
-        return decide(outcome, standing, retry_delay=self.settings.retry_delay, wait=self.settings.wait)
+        return decide(
+            outcome,
+            standing,
+            retry_delay=self.settings.retry_delay,
+            wait=self.settings.wait,
+            until=run.until,
+        )
 
     def finish(self, item: TaskItem, decision: Decision) -> None:
         """Record a task's last outcome, and move its file when it is given up. Raises SetupError when it cannot be."""
@@ -215,7 +230,7 @@ class QueueSession:
 
 def _used(this: Attempt) -> Used:
     return Used(
-        sessions=(this.agent is not None) + len(this.reviews),
+        sessions=len(this.bills),
         landed=int(this.outcome is not None and this.outcome.landed),
         spent=this.cost_usd or 0.0,
     )

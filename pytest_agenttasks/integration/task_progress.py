@@ -55,6 +55,7 @@ class Progress:
             denials=sum(this.denials for this in self.attempts),
             reviews=sum(len(this.reviews) for this in self.attempts),
             guarded=self.guarded,
+            unknown=sum(bill.usd is None for this in self.attempts for bill in this.bills),
         )
 
     def properties(self, logs: Path) -> list[tuple[str, object]]:

@@ -19,7 +19,9 @@ PLAN = "agenttasks_plan"
 TOP = "agenttasks_top"
 BRANCH = "agenttasks_branch"
 FROZEN = "agenttasks_frozen"
-"""Keys of `workerinput`; FROZEN: the node ids that the first worker collected, for one that comes later."""
+MACHINE = "agenttasks_machine"
+"""Keys of `workerinput`; FROZEN: the node ids that the first worker collected, for one that comes later; MACHINE: the
+spec of where its sessions are held, None: here."""
 
 # Messages of the channel: a name, then its values.
 HELLO = "hello"  # pid; owner in the journal; pid and start of its helper process
@@ -30,6 +32,7 @@ IDLE = "idle"
 USED = "used"  # sessions, landed, USD
 REPEAT = "repeat"  # asks; the answer is a reason or None
 STOP = "stop"  # why
+LEAVES = "leaves"  # why; asks whether another worker will do its task: then it gets no more
 NOTE = "note"  # a line below the table
 EVENT = "event"  # a record of the event log, as JSON
 

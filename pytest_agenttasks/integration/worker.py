@@ -24,7 +24,7 @@ from .choosing import Choosing
 from .collection import Explanation, TaskItem
 from .hand_over import from_plain
 from .limits import Used
-from .opening import STOP_SIGNALS, open_for, usage_error, warnings_are_no_errors
+from .opening import STOP_SIGNALS, elsewhere, open_for, usage_error, warnings_are_no_errors
 from .protocol import ItemProtocol
 from .session import QueueSession
 
@@ -52,7 +52,9 @@ def activate_worker(config: pytest.Config) -> None:
         for tag in task.front.tags:
             config.addinivalue_line("markers", f"{tag}: tag of agent tasks")
     config.pluginmanager.register(Choosing(session, given[wire.FROZEN]), "agenttasks-choosing")
-    config.pluginmanager.register(Worker(session, line, given[wire.BRANCH]), "agenttasks-worker")
+    config.pluginmanager.register(
+        Worker(session, line, given[wire.BRANCH], given[wire.MACHINE]), "agenttasks-worker"
+    )
 
 
 class Line:
@@ -110,12 +112,19 @@ class Line:
         self.send(wire.USED, used.sessions, used.landed, used.spent)
 
     def repeat(self) -> str | None:
-        self.send(wire.REPEAT)
+        answer: str | None = self._ask(wire.REPEAT)
+        return answer
+
+    def leave(self, why: str) -> bool:
+        """Whether another worker takes over."""
+        return bool(self._ask(wire.LEAVES, why))
+
+    def _ask(self, name: str, *values: object) -> Any:
+        self.send(name, *values)
         try:
-            answer: str | None = self._channel.receive(timeout=PATIENCE)
+            return self._channel.receive(timeout=PATIENCE)
         except (EOFError, OSError) as error:
             raise KeyboardInterrupt(GONE) from error
-        return answer
 
 
 class Idle(pytest.Item):
@@ -128,11 +137,12 @@ class Idle(pytest.Item):
 class Worker:
     """The hooks of a worker."""
 
-    def __init__(self, session: QueueSession, line: Line, branch: str) -> None:
+    def __init__(self, session: QueueSession, line: Line, branch: str, machine: str | None) -> None:
         self.queue_session = session
         self.line = line
         self.branch = branch
-        self.protocol = ItemProtocol(session, line)
+        self.machine = machine
+        self.protocol = ItemProtocol(session, line, line.leave)
         session.config.pluginmanager.register(self.protocol, "agenttasks-protocol")
         self._stack = ExitStack()
         self._working = False
@@ -188,6 +198,8 @@ class Worker:
         if session.run is None:
             self.line.begin("opening its workspace")
             run = open_for(session, self.line, self._stack, self.line.hear, branch=self.branch)
+            if self.machine is not None:
+                run = elsewhere(run, self.machine, self._stack)
             run.supervisor.start()
             session.run = run
             helper = run.supervisor.helper

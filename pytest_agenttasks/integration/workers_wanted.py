@@ -8,19 +8,13 @@ from collections.abc import Sequence
 
 import pytest
 
-_HERE = re.compile(r"(?:\d+\*)?popen")
 _OWN = re.compile(r"-n(?:\d+|auto|logical)?|--(?:numprocesses|tx|dist)(?:=.*)?")
 
 
 def workers_wanted(option: argparse.Namespace) -> bool:
-    """Whether tasks go to xdist's workers; makes xdist see it the same way. Raises UsageError."""
+    """Whether tasks go to xdist's workers; makes xdist see it the same way."""
     count = getattr(option, "numprocesses", None)
     specs: list[str] = getattr(option, "tx", None) or []
-    elsewhere = [spec for spec in specs if not _HERE.fullmatch(spec)]
-    if elsewhere:
-        raise pytest.UsageError(
-            f"--tx {elsewhere[0]}: agents run on this machine only, with this Python: use -n N, or --tx N*popen"
-        )
     wanted = (bool(count) or (count is None and bool(specs))) and not option.collectonly
     # Any mode but `no`: tasks have a scheduler of their own.
     option.dist, option.distload = "load" if wanted else "no", False

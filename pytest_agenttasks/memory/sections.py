@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from markdown_it import MarkdownIt
 
@@ -118,6 +119,7 @@ class Document:
         return self.edited(at, [*blank_before, *new_lines, *blank_after])
 
 
+@lru_cache(maxsize=16)
 def parse(text: str) -> Document:
     """The structure of `text` by the CommonMark rules; anything is a valid text."""
     bom = BOM if text.startswith(BOM) else ""

@@ -93,8 +93,10 @@ def _whole(attempt: Mapping[str, Any], changed: Sequence[str], logs: str) -> lis
         facts.append(f"${attempt['cost_usd']:.2f}")
     if attempt.get("turns"):
         facts.append(f"{attempt['turns']} turns")
-    facts.append("by hand" if by else f"session {one_line(str(attempt.get('session') or 'unknown'))}")
-    lines += [", ".join(facts) + ".", ""]
+    if attempt.get("session"):
+        facts.append(f"session {one_line(str(attempt['session']))}")
+    facts += ["by hand"] if by else []
+    lines += [", ".join(facts) + ".", ""] if facts else []
     if changed:
         more = [f"and {len(changed) - _PATHS} more"] if len(changed) > _PATHS else []
         lines += ["It changed:", "", *_block("\n".join([*changed[:_PATHS], *more]), _EVIDENCE), ""]

@@ -46,6 +46,8 @@ class Row:
     denials: int = 0
     reviews: int = 0
     guarded: str | None = None
+    unknown: int = 0
+    """Sessions of which nobody knows what they have cost."""
 
 
 def table(rows: Sequence[Row], width: int) -> str:
@@ -161,7 +163,9 @@ def _totals(rows: Sequence[Row]) -> str:
     denials = sum(row.denials for row in rows)
     reviews = sum(row.reviews for row in rows)
     costs = [row.cost_usd for row in rows if row.cost_usd is not None]
-    unknown = any(row.attempts > row.without_session and row.cost_usd is None for row in rows)
+    unknown = any(
+        row.unknown or (row.attempts > row.without_session and row.cost_usd is None) for row in rows
+    )
     parts = [
         f"landed {counts[Kind.LANDED]} of {len(rows)}" + (f" ({', '.join(others)})" if others else ""),
         f"{sessions} session{'s' * (sessions != 1)}",

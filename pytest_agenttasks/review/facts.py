@@ -51,7 +51,7 @@ class BlockedTask(msgspec.Struct, frozen=True, kw_only=True):
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. `since` is when the last approval was written (epoch seconds) and `by` whose it was, None: there is none;
-    what is counted (`ends`, `spent_usd`, `attempts`) is counted from then on.
+    `tip` is the branch's commit; what is counted (`ends`, `spent_usd`, `attempts`) is counted from then on.
 
     `ends` says how often attempts ended in which class, landed ones apart. `memory` is a line for each change of the memory
     file that is not the runner's. `elsewhere` are tasks that have landed, unapproved, on another branch.
@@ -59,6 +59,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     queue: str
     branch: str
+    tip: str
     since: float | None
     by: str | None
     landed: tuple[LandedTask, ...] = ()

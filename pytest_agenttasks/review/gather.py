@@ -38,6 +38,7 @@ def gather(repository: Repository, queue: Queue, history: History, memory_file: 
     return Facts(
         queue=str(queue.pending),
         branch=(repository.branch() or "detached HEAD").removeprefix("refs/heads/"),
+        tip=repository.tip(),
         since=since or None,
         by=last.by if last is not None else None,
         landed=tuple(_landed(queue, history, landed, sizes) for landed in found.landed),

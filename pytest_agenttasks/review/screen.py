@@ -132,7 +132,11 @@ def _commands(facts: Facts) -> list[str]:
     for task, _ in ranked(facts.landed)[:1]:
         steps.append((f"git show {task.commit[:_COMMIT_DIGITS]}", "the riskiest change"))
         steps.append((f"agenttasks reject {_quoted(task.task)} -m WHY", "takes it back, queues it again"))
-    if facts.landed or facts.failed:
+    if facts.running is not None and facts.landed:
+        steps.append(
+            (f"agenttasks approve --up-to {facts.tip[:_COMMIT_DIGITS]}", "what is shown here, nothing newer")
+        )
+    elif facts.landed or facts.failed:
         steps.append(("agenttasks approve", "all of this is reviewed"))
     if not steps:
         return ["nothing to review"]

@@ -79,6 +79,10 @@ class AgentSettings(Record, frozen=True, kw_only=True):
     max_turns: Annotated[Count, _says("Turns that a session may take")] = 100
     timeout: Annotated[Seconds, _says("Longest time of a session")] = _duration(3600)
     stall_timeout: Annotated[Seconds, _says("Longest time without any output")] = _duration(720)
+    repeat_limit: Annotated[
+        Annotated[int, Meta(ge=2, le=1_000_000)] | None,
+        _says("How often in a row a session may make the very same tool call; null: no limit"),
+    ] = 10
     budget_usd: Annotated[Usd | None, _says("Most that one session may cost; null: no limit")] = None
     env: Annotated[dict[str, str], _says("Environment variables to set for the agent")] = {}
     env_pass: Annotated[
@@ -197,10 +201,29 @@ class ReviewSettings(Record, frozen=True, kw_only=True):
 
 
 class BudgetSettings(Record, frozen=True, kw_only=True):
-    """What a whole run may use before it hands out no more tasks."""
+    """What may be used up: by a whole run, by one task, in a day. Sessions of reviews count."""
 
-    usd: Annotated[Usd | None, _says("Money, in USD")] = None
-    sessions: Annotated[Count | None, _says("Agent sessions")] = None
+    usd: Annotated[Usd | None, _says("Money that a run may spend, in USD; null: no limit")] = None
+    sessions: Annotated[Count | None, _says("Sessions that a run may hold; null: no limit")] = None
+    task_usd: Annotated[
+        Usd | None, _says("Money that all sessions of a task may cost, since it was queued; null: no limit")
+    ] = None
+    task_sessions: Annotated[
+        Count | None, _says("Sessions that a task may take, uncharged ones too; null: no limit")
+    ] = None
+    day_usd: Annotated[
+        Usd | None, _says("Money that all runs here may spend in a day (local time); null: no limit")
+    ] = None
+    day_sessions: Annotated[
+        Count | None, _says("Sessions that all runs here may hold in a day; null: no limit")
+    ] = None
+
+
+class TaskBudget(Record, frozen=True, kw_only=True):
+    """What a task may use up, of its own: instead of `budget.task_usd` and `budget.task_sessions`."""
+
+    usd: Annotated[Usd | None, _says("Money that all its sessions may cost")] = None
+    sessions: Annotated[Count | None, _says("Sessions that it may take")] = None
 
 
 class LimitsSettings(Record, frozen=True, kw_only=True):
@@ -256,6 +279,9 @@ class Settings(Record, frozen=True, kw_only=True):
     canary: Annotated[
         Literal["warn", "strict", "off"], _says("What to do about gates that stay green on broken code")
     ] = "warn"
+    keep_awake: Annotated[
+        bool, _says("Keep the machine from going to sleep while a run goes on, where that can be asked for")
+    ] = True
     notify: Annotated[Text | None, _says("A command that is given each event as JSON on standard input")] = (
         None
     )

@@ -12,7 +12,7 @@ from ..settings import explain, strict_yaml
 from ..settings.durations import ALLOWED as DURATION_ALLOWED
 from ..settings.durations import Seconds
 from ..settings.explain import Flaw, flaw
-from ..settings.records import CommitType, Count, GateSettings, Record, Text, Usd
+from ..settings.records import CommitType, Count, GateSettings, Record, TaskBudget, Text, Usd
 from .names import name_problem
 
 LIVE_MARKERS = frozenset(
@@ -70,6 +70,7 @@ class FrontMatter(Record, frozen=True, kw_only=True):
     max_turns: Count | None = None
     model: Text | None = None
     budget_usd: Usd | None = None
+    budget: TaskBudget = TaskBudget()
     type: CommitType | None = None
     gates: tuple[GateSettings, ...] = ()
     allow_tests: bool = False

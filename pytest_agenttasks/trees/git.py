@@ -74,10 +74,11 @@ def git(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    stdin: bytes | None = None,
+    stdin: bytes | Path | None = None,
     accept: Sequence[int] = (0,),
 ) -> bytes:
-    """The standard output of `git ARGS`. Raises GitError when its exit status is not in `accept`."""
+    """The standard output of `git ARGS`; `stdin` are bytes, or a file. Raises GitError when its exit status is not in
+    `accept`."""
     command = ["git", *args]
     with _input(stdin) as source:
         try:
@@ -120,15 +121,18 @@ def _execute(wrapper: Git, command: list[str], env: Mapping[str, str], source: A
 
 
 class _input:
-    """A file handle on some bytes: GitPython takes nothing else as standard input."""
+    """A file handle on some bytes, or on a file: GitPython takes nothing else as standard input."""
 
-    def __init__(self, data: bytes | None) -> None:
+    def __init__(self, data: bytes | Path | None) -> None:
         self._data = data
         self._file: Any = None
 
     def __enter__(self) -> Any:
         if self._data is None:
             return None
+        if isinstance(self._data, Path):
+            self._file = self._data.open("rb")
+            return self._file
         self._file = tempfile.TemporaryFile()
         self._file.write(self._data)
         self._file.seek(0)

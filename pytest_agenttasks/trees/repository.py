@@ -113,7 +113,7 @@ class Repository:
     def git(
         self,
         *args: str,
-        stdin: bytes | None = None,
+        stdin: bytes | Path | None = None,
         accept: tuple[int, ...] = (0,),
         index: Path | None = None,
     ) -> bytes:

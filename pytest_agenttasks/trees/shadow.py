@@ -93,7 +93,7 @@ class Shadow:
         *args: str,
         index: Path | None = None,
         work_tree: Path | None = None,
-        stdin: bytes | None = None,
+        stdin: bytes | Path | None = None,
         accept: tuple[int, ...] = (0,),
     ) -> bytes:
         place = work_tree or self.git_dir

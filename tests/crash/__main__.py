@@ -1,6 +1,7 @@
 """`make crashes`: a death at every step of a run, one by one, each with the start after it. Prints a table.
 
-Arguments choose shapes (`serial`, `-n 2`, `untracked`, …, a part of its name) and, after `--`, steps (parts of names).
+Arguments choose shapes (`serial`, `-n 2`, `untracked`, …, a part of its name) and, after `--`, steps (parts of names);
+`--names` has each name die the first time only.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.crash.play import Death, Recovered, Step, recover, steps_of
-from tests.crash.world import Shape, World, copied, kill_left, make
+from tests.crash.world import Shape, copied, kill_left, make
 
 SHAPES = (
     Shape(),
@@ -93,9 +94,6 @@ def _print(shape: Shape, steps: Sequence[Step], found: Sequence[Recovered], seco
         + f"; lost {lost}, twice {twice}, otherwise wrong {sum(bool(one.wrong) for one in found)} ({seconds:.0f} s)",
         flush=True,
     )
-
-
-def _unused(_: World) -> None: ...
 
 
 if __name__ == "__main__":

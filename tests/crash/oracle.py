@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.attacks.oracle import _BOOKKEEPING
@@ -19,7 +19,7 @@ from tests.crash.world import ADDS, FAILS, LANDS, MAX_ATTEMPTS, SCOPES, Ran, Wor
 
 RECOVERED = re.compile(
     r"(?m)^.*(finished the landing|a landing had not begun|had landed as|kept what attempt|ended process \d+|"
-    r"moved since; nothing was repaired|the runner was killed|ended the services).*$"
+    r"moved since; nothing was repaired|had not been judged|was verified and has not landed|ended the services).*$"
 )
 """The lines that say what was recovered."""
 
@@ -34,6 +34,29 @@ def left_alive(world: World) -> list[str]:
 
 def lines_of_recovery(ran: Ran) -> list[str]:
     return [found.group(0) for found in RECOVERED.finditer(ran.output)]
+
+
+def owed(world: World) -> list[str]:
+    """What the next start has to say, by the journal that a death has left: parts of lines, each to be found."""
+    forward, sessions = False, {}
+    file = world.own / "journal.jsonl"
+    for line in file.read_bytes().splitlines() if file.exists() else ():
+        try:
+            record = json.loads(line)
+        except ValueError:  # torn
+            continue
+        match record.get("record"):
+            case "forward" | "forwarded" | "withdrawn":
+                forward = record["record"] == "forward"
+            case "session-begins" | "attempt-ended":
+                sessions[record["task"], record["attempt"]] = record["record"] == "session-begins"
+    return ["a landing|the landing"] * forward + [task for (task, _), begun in sessions.items() if begun]
+
+
+def unsaid(expected: Sequence[str], said: Sequence[str]) -> list[str]:
+    return [
+        f"nothing was said of {part}" for part in expected if not any(re.search(part, line) for line in said)
+    ]
 
 
 def users_files(world: World) -> Mapping[str, str]:

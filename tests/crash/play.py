@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.crash.effects import How
-from tests.crash.oracle import USUAL, complaints, lines_of_recovery, users_files
+from tests.crash.oracle import USUAL, complaints, lines_of_recovery, owed, unsaid, users_files
 from tests.crash.world import World, copied, kill_left
 
 
@@ -57,7 +57,9 @@ class Recovered:
             return "not reached"
         if re.search(r"finished the landing|had landed as", text):
             return "forward"
-        if re.search(r"had not begun|kept what attempt|was killed", text):
+        if re.search(r"was verified and has not landed", text):
+            return "forward"
+        if re.search(r"had not begun|kept what attempt|had not been judged", text):
             return "backward"
         return "nothing to mend"
 
@@ -90,9 +92,10 @@ def recover(
     for death in deaths:
         died = die(world, death) or died
         said += lines_of_recovery(world.last)
+    due = owed(world) if died and not world.shape.workers else []
     ran = world.start()
     said += lines_of_recovery(ran)
-    wrong = complaints(world, before, expected)
+    wrong = [*complaints(world, before, expected), *unsaid(due, lines_of_recovery(ran))]
     if ran.status not in (0, 1, 5):
         wrong.append(f"the next start ended with status {ran.status}")
     if again:
@@ -134,8 +137,9 @@ def die_again_and_again(
                 missed.append(death)
                 break
             said += lines_of_recovery(world.last)
+        due = owed(world)
         ran = world.start()
-        wrong = complaints(world, before, USUAL)
+        wrong = [*complaints(world, before, USUAL), *unsaid(due, lines_of_recovery(ran))]
         if ran.status not in (0, 1, 5) or wrong:
             kill_left(world.marker)
             told = "\n".join(
