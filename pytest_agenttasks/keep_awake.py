@@ -15,6 +15,8 @@ from shutil import which
 
 from .report.printable import one_line
 
+NOBODY = "Failed to connect to bus"
+"""What it says in a container, or where another program has started the machine: nobody there sends it to sleep."""
 FAREWELL = 2.0
 """Seconds for the program to end once it is told."""
 
@@ -37,9 +39,9 @@ def kept_awake(wanted: bool, say: Callable[[str], None]) -> Iterator[Callable[[]
         nonlocal told
         if not told and process.poll() is not None:
             told = True
-            say(
-                f"the machine may go to sleep: {_why(argv[0], process)} (`keep_awake: false` asks for nothing)"
-            )
+            why = _why(argv[0], process)
+            if NOBODY not in why:
+                say(f"the machine may go to sleep: {why} (`keep_awake: false` asks for nothing)")
 
     try:
         yield look

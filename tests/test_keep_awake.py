@@ -19,7 +19,7 @@ for program in "$@"; do :; done
 $program
 touch {folder}/ended
 """
-REFUSED = "#!/bin/sh\necho 'Failed to connect to bus: no such thing' >&2; exit 1\n"
+REFUSED = "#!/bin/sh\necho 'Access denied: no such thing' >&2; exit 1\n"
 
 
 @pytest.fixture
@@ -135,3 +135,15 @@ def test_a_run_goes_on_without_it_and_says_so_once(project: Project, folder: Pat
     result = project.run()
     assert result.outcomes == {"001-first": "landed"}, result.output
     assert result.output.count("may go to sleep") == 1
+
+
+def test_where_nobody_sends_the_machine_to_sleep_nothing_is_said(folder: Path, tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    words = f"#!/bin/sh\necho 'Failed to connect to bus: No such file' >&2\ntouch {ended}; exit 1\n"
+    for name in ("systemd-inhibit", "caffeinate"):
+        program(folder, words, name)
+    said: list[str] = []
+    with kept_awake(True, said.append) as look:
+        until(ended.exists)
+        look()
+    assert said == []
