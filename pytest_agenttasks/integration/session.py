@@ -124,8 +124,10 @@ class QueueSession:
             )
             run.events.write("task-refused", task=task.name, problems="; ".join(lines))
             return outcome
-        if not progress.begun and (known := self._over(task) or self._used_up(task, progress)) is not None:
-            return known
+        if not progress.begun and (over := self._over(task)) is not None:
+            return over
+        if not progress.begun and (used_up := self._used_up(task, progress)) is not None:
+            return used_up
         progress.begun += 1
         this = attempt_module.attempt(run, task, progress.charged, self._timeout())
         assert this.outcome is not None
