@@ -25,7 +25,7 @@ from soak.project import PROTECTED, Task, tasks
 VERSION = "2.1.197 (soak)"
 HELP = """--print --output-format --verbose --tools --allowedTools --permission-mode <mode> (dontAsk) --strict-mcp-config --model
 --max-budget-usd --settings --max-turns"""
-LONGEST = 60.0
+LONGEST = 20.0
 """Seconds after which a session that hangs ends by itself, should nobody end it."""
 
 AT_WORK = 0.4
