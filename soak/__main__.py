@@ -27,7 +27,10 @@ from .user import User
 
 SHORT = 24
 """Tasks of the short form."""
+SHORT_SEED = 63
+"""One with which so short a queue meets daemons, contended ports, and kills in the midst of sessions and landings."""
 FULL = 1000
+FULL_SEED = 13
 RETRY_DELAY = 0.5
 TIMEOUT = 8.0
 STALL = 4.0
@@ -44,7 +47,7 @@ def main() -> int:
     )
     parser.add_argument("--tasks", type=int, help="so many tasks")
     parser.add_argument("--workers", type=int, help="agents at a time (4; short: 3)")
-    parser.add_argument("--seed", type=int, default=13, help="of the fault model (13)")
+    parser.add_argument("--seed", type=int, help=f"of the fault model ({FULL_SEED}; short: {SHORT_SEED})")
     parser.add_argument(
         "--minutes", type=float, default=120.0, help="each play is stopped after so many (120)"
     )
@@ -53,6 +56,7 @@ def main() -> int:
     chosen = parser.parse_args()
     tasks = chosen.tasks or (SHORT if chosen.short else FULL)
     workers = chosen.workers or (3 if chosen.short else 4)
+    seed = chosen.seed if chosen.seed is not None else SHORT_SEED if chosen.short else FULL_SEED
     with ExitStack() as stack:
         if chosen.keep:
             folder = Path(chosen.keep).resolve()
@@ -61,10 +65,10 @@ def main() -> int:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-"))).resolve()
         _own_home(folder / "home")
         print(describe(folder), flush=True)
-        print(f"\nSeed {chosen.seed}, {tasks:,} tasks, {days(tasks)} days, {workers} workers.\n", flush=True)
-        plays = [_runner(folder, chosen.seed, tasks, workers, chosen.minutes)]
+        print(f"\nSeed {seed}, {tasks:,} tasks, {days(tasks)} days, {workers} workers.\n", flush=True)
+        plays = [_runner(folder, seed, tasks, workers, chosen.minutes)]
         if not chosen.no_loop:
-            plays.append(_loop(folder, chosen.seed, tasks, chosen.minutes))
+            plays.append(_loop(folder, seed, tasks, chosen.minutes))
         judged = [(played, judge(played)) for played in plays]
         print(beside([(played.title, figures(played, findings)) for played, findings in judged]), flush=True)
         return _verdict(*judged[0])
@@ -111,7 +115,7 @@ def _runner(folder: Path, seed: int, tasks: int, workers: int, minutes: float) -
     }
     played = _played(folder, "the runner", seed, tasks, {"agenttasks.yaml": json.dumps(settings, indent=1)})
     played.stores = [played.checkout / ".git/agenttasks/shadow.git"]
-    played.kept = [folder / "home/.local/state/agenttasks"]
+    played.states = [folder / "home/.local/state/agenttasks"]
     play = RunnerPlay(
         played, events(seed, tasks), workers, folder / "runner.out", {**os.environ, **NO_OTHER_PLUGINS}
     )

@@ -25,8 +25,11 @@ from soak.project import PROTECTED, Task, tasks
 VERSION = "2.1.197 (soak)"
 HELP = """--print --output-format --verbose --tools --allowedTools --permission-mode <mode> (dontAsk) --strict-mcp-config --model
 --max-budget-usd --settings --max-turns"""
-LONGEST = 60.0
+LONGEST = 20.0
 """Seconds after which a session that hangs ends by itself, should nobody end it."""
+
+AT_WORK = 0.4
+"""Seconds that a session goes on after its first file: long enough to be killed in the midst of."""
 
 DAEMON = """
 n=0 gone=0
@@ -118,6 +121,7 @@ class Play:
                 self._build(half=True)
                 os.kill(os.getpid(), signal.SIGKILL)
         self._build()
+        time.sleep(AT_WORK)
         self._besides(drawn)
         if drawn is Behaviour.TURNS:
             return self._result(

@@ -44,7 +44,10 @@ def _stored(played: Played) -> Iterator[str]:
                 played.checkout, f"--git-dir={git_dir}", "rev-list", "--objects", "--all"
             ).splitlines():
                 yield line.partition(" ")[0]
-    for folder in (played.checkout / "src", *played.kept):
+    for folder in (
+        played.checkout / "src",
+        *(kept for state in played.states for kept in state.glob("*/kept")),
+    ):
         for file in folder.rglob("*"):
             if file.is_file() and not file.is_symlink():
                 yield blob(file.read_bytes())

@@ -14,6 +14,9 @@ from .landed import hollow, out_of_scope, red
 from .played import Played, in_folder, waits_for_ever
 from .project import Task
 
+CAUSES = frozenset({"refused", "scope", "gate", "accept", "agent"})
+"""What may be held against a task."""
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -50,7 +53,11 @@ class Findings:
             "processes that outlived their session": self.outlived,
             "processes alive at the end": self.alive,
             "failed by outages": self.failed_by_outages,
-            "failed without a cause": [name for name, cause in self.failed.items() if not cause],
+            "failed without a cause of its own": [
+                f"{name}: {cause or 'nothing says why'}"
+                for name, cause in self.failed.items()
+                if cause not in CAUSES
+            ],
         }
         return {name: found for name, found in promises.items() if found}
 

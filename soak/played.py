@@ -18,8 +18,11 @@ RECENT = 6
 
 @dataclass
 class Played:
-    """One play of the queue, by the runner or by the loop. `stores` are git directories beside the checkout's own, and
-    folders, that may hold what agents wrote; `seconds` is the whole time, `alive` what lived on after the end."""
+    """One play of the queue, by the runner or by the loop.
+
+    `stores` are git directories beside the checkout's own that may hold what agents wrote, `states` folders whose `*/kept` may
+    (a workspace does not count: the next session clears it). `seconds` is the whole time, `alive` what lived on after it.
+    """
 
     title: str
     checkout: Path
@@ -28,7 +31,7 @@ class Played:
     ledger: Ledger
     user: User
     stores: list[Path] = field(default_factory=list)
-    kept: list[Path] = field(default_factory=list)
+    states: list[Path] = field(default_factory=list)
     seconds: float = 0.0
     starts: int = 0
     disturbed: Counter[str] = field(default_factory=Counter)

@@ -153,6 +153,40 @@ def test_a_task_whose_worker_is_killed_runs_again_after_its_agent_has_been_ended
     assert project.repository.read("src/a.txt") == "a\nby 001-a\n"
 
 
+@pytest.mark.parametrize(
+    ("event", "outcome", "folder"), [("attempt-ended", "landed", "done"), ("task-failed", "agent", "failed")]
+)
+def test_what_a_worker_could_not_tell_any_more_is_no_reason_for_another_session(
+    project: Project, event: str, outcome: str, folder: str
+) -> None:
+    files(project, "ab")
+    killed = project.path.parent / "killed"
+    hook = (
+        "import os, pathlib, signal\n"
+        "from pytest_agenttasks.report.eventlog import EventLog\n"
+        "real = EventLog.write\n"
+        "def write(self, event, /, *, task=None, **values):\n"
+        "    real(self, event, task=task, **values)\n"
+        f"    if event == {event!r} and task == '001-a' and 'PYTEST_XDIST_WORKER' in os.environ:\n"
+        f"        pathlib.Path({str(killed)!r}).touch(exist_ok=False)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "EventLog.write = write\n"
+    )
+    project.repository.commit("hook", **{"conftest.py": hook})
+    sessions = project.path.parent / "sessions"
+    fails = "exit 1" if outcome == "agent" else "true"
+    project.agent(f"echo $AGENTTASKS_TASK >> {sessions}\n[ $AGENTTASKS_TASK != 001-a ] || {fails}\n{SCOPED}")
+    project.task("001-a", scope=("src/a.txt",), front="max_attempts: 1")
+    project.task("002-b", scope=("src/b.txt",))
+    result = project.run("-n", "2")
+    assert killed.exists(), result.output
+    assert result.outcomes == {"001-a": outcome, "002-b": "landed"}, result.output
+    assert project.where("001-a") == [folder]
+    assert sessions.read_text().split().count("001-a") == 1
+    assert "its worker gw" in result.output
+    assert result.status == (0 if outcome == "landed" else 1)
+
+
 def test_a_task_that_kills_its_workers_is_given_up_for_this_run(project: Project) -> None:
     files(project, "ab")
     project.agent(f"[ $AGENTTASKS_TASK != 001-a ] || kill -9 {WORKER}\nsleep 0.1\n{SCOPED}")

@@ -7,6 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soak.__main__ import SHORT, SHORT_SEED
 from soak.faults import DAYS, KILLS, PACK, STEPS, Behaviour, Disturbance, behaviour, days, events
 from soak.project import tasks
 
@@ -64,3 +65,13 @@ def test_a_queue_can_be_worked_through(seed: int, count: int) -> None:
     built = {task.feature for task in queue if task.kind in ("new", "listed", "port")}
     assert set(changed) <= built
     assert len(set(changed)) == len(changed)
+
+
+def test_a_short_soak_meets_what_matters() -> None:
+    queue = tasks(SHORT_SEED, SHORT)
+    played = {behaviour(SHORT_SEED, task.number, 1) for task in queue if task.kind != "refused"}
+    assert played == set(PACK)
+    assert {task.kind for task in queue} == {"new", "listed", "port", "change", "refused"}
+    coming = events(SHORT_SEED, SHORT)
+    assert {event.what for event in coming} == set(Disturbance)
+    assert {"session-wrote", "program-started", "passed"} <= {event.step for event in coming}

@@ -177,6 +177,11 @@ def without_a_cause(played: Played) -> None:
     give_up(played, last_new(played))
 
 
+def failed_for_nothing(played: Played) -> None:
+    without_a_cause(played)
+    put(played, f"tasks/logs/{last_new(played).name}/attempt-2.json", '{\n  "outcome": "moved"\n}')
+
+
 def failed_by_a_storm(played: Played) -> None:
     without_a_cause(played)
     session = played.ledger.begin(last_new(played).name)
@@ -201,7 +206,8 @@ def failed_by_a_storm(played: Played) -> None:
         (wrote_and_forgot, "attempts lost"),
         (outlived, "processes that outlived their session"),
         (alive, "processes alive at the end"),
-        (without_a_cause, "failed without a cause"),
+        (without_a_cause, "failed without a cause of its own"),
+        (failed_for_nothing, "failed without a cause of its own"),
         (failed_by_a_storm, "failed by outages"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
@@ -223,8 +229,10 @@ def test_done_without_the_change_is_found(played: Played) -> None:
 
 def test_an_attempt_that_is_kept_elsewhere_is_not_lost(played: Played, tmp_path: Path) -> None:
     wrote_and_forgot(played)
-    played.kept = [tmp_path / "kept"]
-    put(played, str(tmp_path / "kept/0001/gone.sh"), "gone\n")
+    played.states = [tmp_path / "state"]
+    put(played, str(tmp_path / "state/project/agent-0/gone.sh"), "gone\n")  # the next session clears it
+    assert judge(played).lost_attempts != []
+    put(played, str(tmp_path / "state/project/kept/0001/gone.sh"), "gone\n")
     assert judge(played).lost_attempts == []
 
 

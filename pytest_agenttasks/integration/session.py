@@ -10,7 +10,7 @@ import pytest
 
 from .. import attempt as attempt_module
 from .. import pause
-from ..attempt_record import Attempt, earlier_failures
+from ..attempt_record import Attempt, earlier_failures, failure_before_requeue
 from ..bookkeeping import commit_queue, give_up
 from ..meanwhile import text_id
 from ..outcome import Kind, Outcome, SetupError
@@ -69,7 +69,7 @@ class QueueSession:
         if task.refused:
             return
         commit = landed_commit(self.run, task.name)
-        if commit is not None:
+        if commit is not None and self._over(task) is None:
             reason = f"its commit {commit[:10]} was reverted; `agenttasks requeue {task.name} -m WHY` runs it again"
             self._skipped(item, Kind.HELD, reason)
         waiting = [name for name in task.front.depends_on if not (self.queue.done / f"{name}.md").exists()]
@@ -124,6 +124,8 @@ class QueueSession:
             )
             run.events.write("task-refused", task=task.name, problems="; ".join(lines))
             return outcome
+        if not progress.begun and (over := self._over(task)) is not None:
+            return over
         if not progress.begun and (used_up := self._used_up(task, progress)) is not None:
             return used_up
         progress.begun += 1
@@ -133,6 +135,19 @@ class QueueSession:
         progress.waited += this.waited
         self.account.add(_used(this))
         return this.outcome
+
+    def _over(self, task: Task) -> Outcome | None:
+        """What became of a task that was over when its worker was killed, which could not tell. None: it is pending."""
+        run = self.run
+        assert run is not None
+        if task.path.exists():
+            return None
+        commit = landed_commit(run, task.name)
+        if commit is not None and (self.queue.done / f"{task.name}.md").exists():
+            return Outcome(Kind.LANDED, f"landed as {commit[:10]}", commit=commit)
+        if (self.queue.failed / f"{task.name}.md").exists():
+            return next(iter(failure_before_requeue(run, task)), None)
+        return None
 
     def _used_up(self, task: Task, progress: Progress) -> Outcome | None:
         """The last outcome of a task whose attempts are used up: the run was killed before it was given up. None where
@@ -196,6 +211,8 @@ class QueueSession:
         )
         if not outcome.kind.charged:
             progress.free += 1
+        if not progress.begun and self._over(item.task) is not None:
+            return Final(give_up=False)
         return decide(
             outcome,
             standing,

@@ -607,6 +607,17 @@ MUTANTS += (
         (f"{DEATHS}::test_a_death_at_each_step_after_it",),
     ),
     Mutant(
+        "I6",
+        "a task that was over when its worker died is played again",
+        "integration/session.py",
+        "        if not progress.begun and (over",
+        "        if progress.begun and (over",
+        (
+            "tests/test_several_agents.py::"
+            "test_what_a_worker_could_not_tell_any_more_is_no_reason_for_another_session",
+        ),
+    ),
+    Mutant(
         "I12",
         "a private repository that is spoilt is not put right",
         "trees/shadow.py",
