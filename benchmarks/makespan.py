@@ -17,7 +17,7 @@ from .timing import run
 
 TITLE = "A queue with several agents"
 EXPLANATION = """\
-Tasks of random length (agents that sleep 0.5 to 3 s; the gate is one `awk`); a third depend on earlier ones, a quarter share a
+Tasks of random length (agents that sleep 0.5 to 2 s; the gate is one `awk`); a third depend on earlier ones, a quarter share a
 file with others. *makespan*: from the first task handed out to the end of the last. *bound*: no order is shorter, the sleeps
 taken alone: the longest chain, all sleeps shared evenly, or the busiest file. *same, by plan*: the planner's timetable for the
 times that the attempts really took, workspace, gate and landing included. *agents*, *runner*, *idle*: what the workers' time
@@ -74,7 +74,7 @@ def make_queue(count: int, seed: int = 7) -> Queue:
     depends_on: dict[str, list[str]] = {}
     shared: dict[str, int] = {}
     for number in range(count):
-        length = chance.randint(500, 3000)
+        length = chance.randint(500, 2000)
         name = f"{number:05d}-{length}"
         if seconds and chance.random() < 1 / 3:
             depends_on[name] = chance.sample(list(seconds), min(chance.randint(1, 2), len(seconds)))
