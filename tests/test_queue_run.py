@@ -441,10 +441,10 @@ def test_settings_of_the_private_repository_are_put_back_before_it_is_used(proje
     canary = project.path.parent / "canary"
     shadow = project.path / ".git/agenttasks/shadow.git"
     project.agent(
-        f"echo x >> src/a.txt\ngit config -f {shadow}/config filter.z.clean 'touch {canary}; cat'\n"
+        f"echo x > src/new.txt\ngit config -f {shadow}/config filter.z.clean 'touch {canary}; cat'\n"
         f"echo '* filter=z' >> {shadow}/info/attributes"
     )
-    project.task("001-first")
+    project.task("001-first", scope=("src/new.txt",))  # git is asked where there are new files
     result = project.run()
     assert result.outcomes == {"001-first": "landed"}, result.output
     assert not canary.exists()
