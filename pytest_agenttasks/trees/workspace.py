@@ -24,6 +24,9 @@ from .shadow import Shadow
 from .survey import walk
 from .switch import Swept, switch
 
+MANY = 5000
+"""Files of a place beyond which git, which looks at them in several threads, is faster than we are."""
+
 Role = Literal["agent", "gate", "review", "services"]
 
 
@@ -129,6 +132,7 @@ def sweep(shadow: Shadow, where: Place, keep: Collection[bytes]) -> Swept:
     """Remove all but the files of the place's index and what `keep` names. Raises OSError where that cannot be."""
     remove(where.path / ".git")
     listing = where.listing if where.tree and where.intact else None
+    looked_at = listing is not None and len(listing.names) <= MANY
     listed = set(listing.names) if listing else tracked(shadow, where)
     folders = {b""}
     for path in (*listed, *keep):
@@ -148,13 +152,13 @@ def sweep(shadow: Shadow, where: Place, keep: Collection[bytes]) -> Swept:
                 doomed.append(prefix + name)
         for entry in folder.files:
             path = prefix + entry.name
-            if path in listed:
-                files[path] = entry.stat(follow_symlinks=False)
-            else:
+            if path not in listed:
                 doomed.append(path)
+            elif looked_at:
+                files[path] = entry.stat(follow_symlinks=False)
     for path in doomed:
         remove(Path(os.fsdecode(root + b"/" + path)))
-    if listing is None or not listing.plain(keep):
+    if listing is None or not looked_at or not listing.plain(keep):
         return Swept()
     doubtful = listing.differing(files, where.index.stat().st_mtime_ns)
     return Swept() if doubtful is None else Swept(listing, doubtful)
@@ -162,7 +166,7 @@ def sweep(shadow: Shadow, where: Place, keep: Collection[bytes]) -> Swept:
 
 def surely_as_switched(where: Place) -> bool:
     """Whether every file of the index can be seen, without asking git, to be what it was when the place got its tree."""
-    if where.listing is None:
+    if where.listing is None or len(where.listing.names) > MANY:
         return False
     top = os.fsencode(where.path) + b"/"
     as_of = where.index.stat().st_mtime_ns
