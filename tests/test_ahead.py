@@ -146,3 +146,36 @@ def test_of_a_place_one_thing_is_known_and_to_one_only(tmp_path: Path) -> None:
         assert ahead.take("agent") is None
     finally:
         ahead.close()
+
+
+@pytest.mark.parametrize("put", ["link", "folder"])
+@pytest.mark.parametrize("prepared", ["cleaned", "ready"])
+def test_a_place_that_was_swapped_after_its_preparation_is_not_believed(
+    repository: UserRepository, prepared: str, put: str
+) -> None:
+    with opened(repository, gates=GATE) as run:
+        attempt_task(run)
+        tip = run.repository.tip()
+        tree = run.tree_of(tip)
+        ready = checkout.ready(run, "agent", tree, tip).path
+        if prepared == "ready":
+            checkout.make_ahead(run, "agent", tree, tip)
+        else:
+            checkout.sweep_ahead(run, "agent")
+        run.ahead._places["agent"].result()
+        users = files(repository.path)
+        ready.rename(ready.with_name("moved"))
+        if put == "link":
+            ready.symlink_to(repository.path)
+        else:
+            ready.mkdir()
+            (ready / "left").write_text("mine\n")
+        repository.commit("meanwhile", **{"src/b.txt": "mine\n"})
+        users |= {"src/b.txt": b"mine\n"}
+        tip = run.repository.tip() if prepared == "cleaned" else tip
+        where = checkout.ready(run, "agent", run.tree_of(tip), tip)
+        assert files(repository.path) == users
+        assert not where.path.is_symlink()
+        git = run.repository.git
+        listed = git("ls-tree", "-r", "-z", "--name-only", tip).split(b"\0")[:-1]
+        assert set(files(where.path)) == {path.decode() for path in listed}

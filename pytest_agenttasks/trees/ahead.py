@@ -21,10 +21,12 @@ from .workspace import Place, Role
 class Prepared:
     """A place with nothing in it but the files of its index, dependencies and caches.
 
-    `tree` and `head` as `ready` made it, "" where it was only cleaned; `swept`, where it was, what was found then.
+    `folder` is the one that this was done in, by device and number: another may be put in its place later. `tree` and
+    `head` as `ready` made it, "" where it was only cleaned; `swept`, where it was, what was found then.
     """
 
     where: Place
+    folder: tuple[int, int]
     tree: str = ""
     head: str = ""
     swept: Swept | None = None

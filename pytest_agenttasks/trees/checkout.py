@@ -32,10 +32,12 @@ def ready(run: Run, role: Role, tree: str, head: str, *, base_tree: str | None =
     when `workspace.setup` fails on this tree.
     """
     known = run.ahead.take(role)
+    where = _place(run, role)
+    if known is not None and known.folder != _folder(where):
+        known = None  # a program has put something else there meanwhile
     index_of = base_tree if base_tree != tree else None
     if known is not None and (known.tree, known.head, index_of) == (tree, head, None):
         return known.where
-    where = _place(run, role) if known is None else known.where
 
     def give_git() -> None:
         write_git(run.shadow, where, head, run.branch, run.tags, index_of=index_of)
@@ -60,10 +62,10 @@ def make_ahead(run: Run, role: Role, tree: str, head: str) -> None:
     def work() -> Prepared | None:
         where = _moved(run, _place(run, role), tree)
         if not run.provider.fresh(where, tree)[0]:
-            return Prepared(where)
+            return Prepared(where, _folder(where))
         write_git(run.shadow, where, head, run.branch, run.tags)
         _empty(where.tmp)
-        return Prepared(where, tree, head)
+        return Prepared(where, _folder(where), tree, head)
 
     run.ahead.start(role, work)
 
@@ -73,7 +75,7 @@ def sweep_ahead(run: Run, role: Role) -> None:
 
     def work() -> Prepared:
         where = _place(run, role)
-        return Prepared(where, swept=sweep(run.shadow, where, run.provider.kept(where)))
+        return Prepared(where, _folder(where), swept=sweep(run.shadow, where, run.provider.kept(where)))
 
     run.ahead.start(role, work)
 
@@ -90,6 +92,11 @@ def _place(run: Run, role: Role) -> Place:
     where = place(run.shadow, role, run.worker)
     last = run.ahead.given.get(role)
     return where if last is None else replace(where, seal=last.seal, tree=last.tree, listing=last.listing)
+
+
+def _folder(where: Place) -> tuple[int, int]:
+    found = where.path.lstat()
+    return found.st_dev, found.st_ino
 
 
 def _moved(run: Run, where: Place, tree: str, swept: Swept | None = None) -> Place:
