@@ -1,4 +1,4 @@
-"""What types cannot say: keys of later versions, names, paths, contradictions."""
+"""What types cannot say: names, paths, contradictions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_agenttasks.settings import checks as settings_checks
 from tests.settings_texts import CONTRACT, Read, message, reader
 
 
@@ -117,54 +116,29 @@ def test_an_environment_cannot_be_linked(read: Read, path: str) -> None:
     )
 
 
-def test_a_key_of_a_later_version_is_refused_unless_it_asks_for_nothing(
-    read: Read, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(settings_checks, "NOT_YET", {("review", "every_tasks"): None})
-    said = message(read, "review: {every_tasks: 20}")
-    assert said == "agenttasks.yaml:1: `review.every_tasks` is not supported by this version yet; remove it"
-    read("review: {every_tasks: null}")
-
-
 @pytest.mark.parametrize("name", ["setup", "Accept-1"])
 def test_a_gate_cannot_be_called_like_a_check_of_the_runners(read: Read, name: str) -> None:
     assert "choose another name" in message(read, f"gates: [{{name: {name}, run: x}}]")
 
 
-def test_a_key_that_leaves_the_table_is_turned_on(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings_checks, "NOT_YET", {})
+def test_every_key_of_the_contract_is_read(read: Read) -> None:
     settings = read(CONTRACT)
     assert (settings.sandbox, settings.canary, settings.review.every_tasks) == ("auto", "warn", 20)
     assert settings.gates[1].junit == "reports/junit.xml"
 
 
-def test_a_wrong_value_of_a_later_key_is_called_wrong(read: Read) -> None:
+def test_a_wrong_value_is_called_wrong(read: Read) -> None:
     assert "`sandbox`: expected one of auto, bwrap, none" in message(read, "sandbox: docker")
 
 
 @pytest.mark.parametrize(
-    ("text", "left_out"),
+    ("text", "listed"),
     [
-        ("zzz: 1", ("sandbox", "canary", "notify", "review")),
-        ("workspace: {zzz: 1}", ("up", "down")),
-        ("workspace: 5", ("up", "down")),
-        ("review: {zzz: 1}", ("every_tasks", "every_hours")),
+        ("zzz: 1", {"sandbox", "canary", "notify", "review", "workspace"}),
+        ("workspace: {zzz: 1}", {"up", "down", "setup"}),
+        ("workspace: 5", {"up", "down", "setup"}),
+        ("review: {zzz: 1}", {"every_tasks", "every_hours"}),
     ],
 )
-def test_keys_of_later_versions_are_not_among_the_allowed_ones(
-    read: Read, text: str, left_out: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sections = {
-        ("review", "every_tasks"),
-        ("review", "every_hours"),
-        ("workspace", "up"),
-        ("workspace", "down"),
-    }
-    later = {*sections, ("sandbox",), ("canary",), ("notify",)}
-    monkeypatch.setattr(settings_checks, "NOT_YET", dict.fromkeys(later))
-    said = message(read, text)
-    listed = re.split(r"[(), ]+", said.partition("(")[2])
-    assert not set(listed) & set(left_out), said
-    assert "nothing" in listed if text.startswith("review") else len(listed) > 4
-    monkeypatch.setattr(settings_checks, "NOT_YET", {})
-    assert set(left_out) <= set(re.split(r"[(), ]+", message(read, text)))
+def test_the_allowed_keys_are_listed(read: Read, text: str, listed: set[str]) -> None:
+    assert listed <= set(re.split(r"[(), ]+", message(read, text)))

@@ -1,4 +1,4 @@
-"""What types cannot say about settings: keys of later versions, names, paths, contradictions."""
+"""What types cannot say about settings: names, paths, contradictions."""
 
 from __future__ import annotations
 
@@ -9,22 +9,10 @@ from typing import TYPE_CHECKING
 
 from .durations import ALLOWED as DURATION_ALLOWED
 from .explain import Flaw, flaw
-from .strict_yaml import Place, dotted
+from .strict_yaml import Place
 
 if TYPE_CHECKING:
     from .records import GateSettings, Settings
-
-NOT_YET: Mapping[Place, object] = {}
-"""Keys that this version knows but does not act on, with the one value that asks for nothing.
-
-Remove an entry, and give the key its real default, to turn it on.
-"""
-
-
-def not_yet(place: Place) -> bool:
-    """Whether the key at `place` is one of a later version."""
-    return place in NOT_YET
-
 
 SHELL_KEYS = ("cwd", "junit", "env", "env_pass", "known_red")
 REVIEW_KEYS = ("command", "model", "max_turns", "budget_usd", "instructions")
@@ -38,12 +26,6 @@ _OWN_PREFIX = "AGENTTASKS_"
 
 def flaws(settings: Settings) -> Iterator[Flaw]:
     """Everything wrong with settings whose types are right, most basic first."""
-    for place, nothing in NOT_YET.items():
-        value: object = settings
-        for key in place:
-            value = getattr(value, str(key))
-        if value != nothing:
-            yield _not_yet(place)
     yield from gate_flaws(settings.gates)
     yield from _positive(("agent",), settings.agent, "timeout", "stall_timeout")
     yield from _positive(("workspace",), settings.workspace, "setup_timeout", "up_timeout", "down_timeout")
@@ -101,10 +83,6 @@ def _sort_flaws(gate: GateSettings, here: Place) -> Iterator[Flaw]:
         if getattr(gate, key):
             kind, other = ("a review", "run") if gate.agent else ("a shell line", "agent")
             yield flaw((*here, key), f"belongs to gates with `{other}`; this one is {kind}: remove it")
-
-
-def _not_yet(place: Place) -> Flaw:
-    return Flaw(place, f"`{dotted(place)}` is not supported by this version yet; remove it")
 
 
 def _positive(place: Place, record: object, *keys: str) -> Iterator[Flaw]:

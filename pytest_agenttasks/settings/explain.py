@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,41 +45,24 @@ def decode(kind: type, value: object) -> object:
     raise NotImplementedError(kind)
 
 
-def explain(
-    error: msgspec.ValidationError,
-    raw: object,
-    kind: type[msgspec.Struct],
-    hidden: Callable[[Place], bool] = lambda _: False,
-) -> Flaw:
-    """What `error`, raised when `raw` was converted to `kind`, means for the person who wrote it.
-
-    Keys at `hidden` places are not listed among the allowed ones.
-    """
+def explain(error: msgspec.ValidationError, raw: object, kind: type[msgspec.Struct]) -> Flaw:
+    """What `error`, raised when `raw` was converted to `kind`, means for the person who wrote it."""
     located = _AT.fullmatch(str(error))
     what, at = (located["what"], located["at"] or "") if located else (str(error), "")
     place, here = _follow(at, raw)
     allowed = _type_at(place, inspect.type_info(kind))
     if match := _UNKNOWN.fullmatch(what):
-        return _unknown((*place, match["key"]), keys(allowed, place, hidden))
+        return _unknown((*place, match["key"]), keys(allowed))
     if match := _MISSING.fullmatch(what):
         return flaw((*place, match["key"]), f"is missing; every entry needs {_needed(allowed)}")
-    if isinstance(bare := _bare(allowed), inspect.StructType):
-        expected = f"keys and values ({', '.join(keys(bare, place, hidden))})"
-    else:
-        expected = describe(allowed)
+    expected = describe(allowed)
     return flaw(place, f"expected {expected}, got {found(here)}{_remedy(allowed, here)}")
 
 
-def keys(kind: inspect.Type, place: Place, hidden: Callable[[Place], bool]) -> list[str]:
-    """The keys of the mapping at `place`, without those that are hidden and sections of which nothing is left."""
+def keys(kind: inspect.Type) -> list[str]:
+    """The keys of a mapping."""
     bare = _bare(kind)
-    fields = bare.fields if isinstance(bare, inspect.StructType) else ()
-    return [
-        field.encode_name
-        for field in fields
-        if not hidden(inner := (*place, field.encode_name))
-        and (not isinstance(_bare(field.type), inspect.StructType) or keys(field.type, inner, hidden))
-    ]
+    return [field.encode_name for field in bare.fields] if isinstance(bare, inspect.StructType) else []
 
 
 def describe(kind: inspect.Type) -> str:

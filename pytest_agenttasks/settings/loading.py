@@ -37,7 +37,7 @@ def load(file: Path, overrides: Mapping[str, object] | None = None) -> Settings:
         settings = msgspec.convert(raw, Settings, dec_hook=explain.decode)
         flaw = next(settings_checks.flaws(settings), None)
     except msgspec.ValidationError as error:
-        flaw = explain.explain(error, raw, Settings, settings_checks.not_yet)
+        flaw = explain.explain(error, raw, Settings)
     if flaw is None:
         return settings
     if any(

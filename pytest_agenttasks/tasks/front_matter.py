@@ -120,7 +120,7 @@ def parse(text: str, first_line: int, task: str) -> tuple[FrontMatter, tuple[Fro
         front = msgspec.convert(raw, FrontMatter, dec_hook=explain.decode)
         flaws = list(_flaws(front, task))
     except msgspec.ValidationError as error:
-        front, flaws = FrontMatter(), [explain.explain(error, raw, FrontMatter, settings_checks.not_yet)]
+        front, flaws = FrontMatter(), [explain.explain(error, raw, FrontMatter)]
     return front, tuple(
         FrontMatterError(document.line(found.place) or first_line, f"front matter: {found.message}")
         for found in flaws
