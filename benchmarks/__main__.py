@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -34,7 +33,6 @@ BENCHMARKS = {
     "makespan": makespan,
     "throughput": throughput,
 }
-_FOREIGN = ("GIT_", "XDG_", "AGENTTASKS_", "PYTEST_", "PYTHONDONTWRITEBYTECODE", "CI")
 
 
 def main() -> None:
@@ -44,7 +42,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="agenttasks-bench-") as name:
         folder = Path(name).resolve()
-        _own_home(folder / "home")
+        machine.own_home(folder / "home")
         print(machine.describe(folder), flush=True)
         for key in chosen.only or BENCHMARKS:
             benchmark = BENCHMARKS[key]
@@ -52,19 +50,6 @@ def main() -> None:
             began = time.monotonic()
             print(benchmark.measure(folder, short=chosen.short))
             print(f"\n({key}: {time.monotonic() - began:.0f} s)", flush=True)
-
-
-def _own_home(home: Path) -> None:
-    """Neither the user's git settings nor his workspaces take part."""
-    home.mkdir()
-    (home / ".gitconfig").write_text(
-        "[user]\n\tname = Bench\n\temail = bench@example.org\n[gc]\n\tauto = 0\n"
-    )
-    for variable in [name for name in os.environ if name.startswith(_FOREIGN)]:
-        del os.environ[variable]
-    os.environ["HOME"] = str(home)
-    # Runs of pytest with workers clean up after the user's earlier ones when they end.
-    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(home)
 
 
 if __name__ == "__main__":

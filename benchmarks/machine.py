@@ -34,3 +34,19 @@ def _file_system(folder: Path) -> str:
         return "unknown"
     found = max(holding, key=lambda part: len(part.mountpoint))
     return f"{found.fstype} at {found.mountpoint}"
+
+
+_FOREIGN = ("GIT_", "XDG_", "AGENTTASKS_", "PYTEST_", "ANTHROPIC_", "CLAUDE", "PYTHONDONTWRITEBYTECODE", "CI")
+
+
+def own_home(home: Path) -> None:
+    """From here on neither the user's settings nor his workspaces take part, in this process and all that it starts."""
+    home.mkdir()
+    (home / ".gitconfig").write_text(
+        "[user]\n\tname = The Machine\n\temail = machine@example.org\n[gc]\n\tauto = 0\n[advice]\n\tdetachedHead = false\n"
+    )
+    for variable in [name for name in os.environ if name.startswith(_FOREIGN)]:
+        del os.environ[variable]
+    os.environ["HOME"] = str(home)
+    # Runs of pytest with workers clean up after the user's earlier ones when they end.
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(home)

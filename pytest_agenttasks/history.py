@@ -95,12 +95,10 @@ class History:
             case CanaryAsked(task=task):
                 self.guarded[task] = record
             case SessionBegins():
-                if record.owner in self.running:
-                    self.interrupted[record.owner] = self.running[record.owner]
+                self._interrupt(record.owner)
             case ProgramStarted():
                 self.programs.setdefault(record.owner, []).append(record)
-                if record.owner in self.running:
-                    self.interrupted[record.owner] = self.running[record.owner]
+                self._interrupt(record.owner)
             case Passed(task=task):
                 self.passed[task] = record
             case Abandoned(task=task):
@@ -147,6 +145,11 @@ class History:
             case Recovered(of=owner):
                 for opened in (self.running, self.interrupted, self.programs):
                     opened.pop(owner, None)
+
+    def _interrupt(self, owner: str) -> None:
+        """Should the process die from here on, what lies in its workspace is its attempt's."""
+        if owner in self.running:
+            self.interrupted[owner] = self.running[owner]
 
     def _begin_anew(self, task: str) -> None:
         self.failed.pop(task, None)

@@ -24,6 +24,7 @@ from .queue import names
 from .report.printable import one_line
 from .reviewers_note import with_note
 from .run import Run
+from .state_file import put
 from .tasks.task import read
 from .trees.changes import Change, shown
 from .trees.composition import addition, commit, compose, diff, readable_patch, removal, write_blob
@@ -222,9 +223,7 @@ def write_note(file: Path, note: str) -> None:
     data = file.read_bytes()
     noted = with_note(file, data, note)
     if noted != data:
-        temporary = file.with_name(f".{file.name}.new")
-        temporary.write_bytes(noted)
-        temporary.replace(file)
+        put(file, noted)
 
 
 def _conflict(run: Run, name: str, commit_id: str, paths: list[str]) -> str:

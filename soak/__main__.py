@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.machine import describe
+from benchmarks.machine import describe, own_home
 
 from . import project
 from .faults import days, events
@@ -37,7 +37,6 @@ STALL = 4.0
 FAREWELL = 2.0
 """Seconds for helper processes to be gone after a run's end."""
 NO_OTHER_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-_FOREIGN = ("GIT_", "XDG_", "AGENTTASKS_", "PYTEST_", "ANTHROPIC_", "CLAUDE", "PYTHONDONTWRITEBYTECODE", "CI")
 
 
 def main() -> int:
@@ -63,7 +62,7 @@ def main() -> int:
             folder.mkdir(parents=True)
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-"))).resolve()
-        _own_home(folder / "home")
+        own_home(folder / "home")
         print(describe(folder), flush=True)
         print(f"\nSeed {seed}, {tasks:,} tasks, {days(tasks)} days, {workers} workers.\n", flush=True)
         plays = [_runner(folder, seed, tasks, workers, chosen.minutes)]
@@ -155,18 +154,6 @@ def _end_of(played: Played) -> None:
             continue
     played.user.mend()
     played.user.commit_edits()
-
-
-def _own_home(home: Path) -> None:
-    """Neither the user's settings nor his workspaces take part."""
-    home.mkdir()
-    (home / ".gitconfig").write_text(
-        "[user]\n\tname = The Machine\n\temail = machine@example.org\n[gc]\n\tauto = 0\n[advice]\n\tdetachedHead = false\n"
-    )
-    for variable in [name for name in os.environ if name.startswith(_FOREIGN)]:
-        del os.environ[variable]
-    os.environ["HOME"] = str(home)
-    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(home)
 
 
 if __name__ == "__main__":

@@ -131,17 +131,17 @@ def test_of_a_place_one_thing_is_known_and_to_one_only(tmp_path: Path) -> None:
         def first() -> Prepared:
             may_end.wait(10)
             order.append("first")
-            return Prepared(where, "1", "1")
+            return Prepared(where, (1, 1), "1", "1")
 
         def second() -> Prepared:
             order.append("second")
-            return Prepared(where, "2", "2")
+            return Prepared(where, (1, 1), "2", "2")
 
         ahead.start("agent", first)
         threading.Timer(0, may_end.set).start()
         ahead.start("agent", second)
         assert ahead.take("gate") is None
-        assert ahead.take("agent") == Prepared(where, "2", "2")
+        assert ahead.take("agent") == Prepared(where, (1, 1), "2", "2")
         assert order == ["first", "second"]
         assert ahead.take("agent") is None
     finally:

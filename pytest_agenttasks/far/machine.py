@@ -8,8 +8,6 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
-
 from ..attempt_record import Attempt, logs_of, record
 from ..base import Base
 from ..outcome import Kind, Outcome, SetupError
@@ -101,11 +99,8 @@ class Machine:
             raise Lost("closed")
         return self._connection
 
-    def drop(self) -> None:
-        """Have nothing more to do with a connection that may be broken."""
-        self.close()
-
     def close(self) -> None:
+        """Have nothing more to do with the connection, which may be broken."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -125,7 +120,7 @@ class Machine:
             if kept(run.shadow, f"refs/attempts/{held.task}/{held.attempt}") is None:
                 self._take_over(run, held)
                 say(f"{held.task}: fetched what attempt {held.attempt} had done on {self.name}")
-            self._ask(messages.FORGET, Wanted(task=held.task, attempt=held.attempt))
+            self.connection.ask(messages.FORGET, Wanted(task=held.task, attempt=held.attempt))
 
     def _take_over(self, run: Run, held: Held) -> None:
         this = Attempt(_task(run, held.task), held.attempt)
@@ -161,10 +156,7 @@ class Machine:
 
     def forget(self, this: Attempt) -> None:
         """It is stored here. Raises Lost."""
-        self._ask(messages.FORGET, Wanted(task=this.task.name, attempt=this.number))
-
-    def _ask(self, name: str, document: msgspec.Struct) -> None:
-        self.connection.ask(name, document)
+        self.connection.ask(messages.FORGET, Wanted(task=this.task.name, attempt=this.number))
 
 
 def _task(run: Run, name: str) -> Task:

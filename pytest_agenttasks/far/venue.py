@@ -62,12 +62,12 @@ class There:
             )  # fmt: skip
             document = connection.ask(messages.READY, request, pack)
         except (Lost, Stopped) as lost:
-            machine.drop()
+            machine.close()
             raise Ended(self._network(f"the connection to {machine.name} was lost ({lost})")) from lost
         except Unreachable as error:
             raise Ended(self._network(str(error))) from error
         except BaseException:
-            machine.drop()  # an answer may still be on its way
+            machine.close()  # an answer may still be on its way
             raise
         return messages.read(document, dict[str, str])["start"]
 
@@ -128,7 +128,7 @@ class There:
         this, run, machine = self._this, self._run, self._machine
         later = f"what it had done is kept on {machine.name}, in {machine.top}, until it can be fetched"
         if self._left is None:
-            machine.drop()  # an answer may still be on its way
+            machine.close()  # an answer may still be on its way
             if self._lost is not None:
                 this.notes.append(later)
                 if self._stopped:
@@ -142,7 +142,7 @@ class There:
             try:
                 self._fetch(left)
             except Lost as lost:
-                machine.drop()
+                machine.close()
                 this.notes.append(later)
                 if self._stopped:
                     raise KeyboardInterrupt from lost
