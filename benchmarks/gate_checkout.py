@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from pytest_agenttasks.trees.places import place
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.shadow import prepare
-from pytest_agenttasks.trees.workspace import move_to, place, tags, write_git
+from pytest_agenttasks.trees.workspace import move_to, tags, write_git
 
 from . import tables
 from .repositories import BRANCH, CHANGED, FILES_A_FOLDER, make_repository

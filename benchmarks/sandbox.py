@@ -13,8 +13,8 @@ from pytest_agenttasks.queue import open_queue
 from pytest_agenttasks.run import NoExtensions, open_run
 from pytest_agenttasks.settings.loading import load
 from pytest_agenttasks.settings.records import FILE_NAME
+from pytest_agenttasks.trees.places import Place, place
 from pytest_agenttasks.trees.repository import discover
-from pytest_agenttasks.trees.workspace import Place, place
 
 from . import tables
 from .repositories import make_repository

@@ -41,9 +41,9 @@ from .trees.checkout import ready
 from .trees.composition import commit, compose, removal
 from .trees.dependencies import STAMP, USUAL_INPUTS
 from .trees.objects import entries
+from .trees.places import place
 from .trees.replacement import File, files_of, replaced
 from .trees.repository import Repository
-from .trees.workspace import place
 from .verdicts import Verdict
 
 MESSAGE = "chore: break files to see whether a gate notices\n"

@@ -22,10 +22,10 @@ from .report.eventlog import rotated
 from .trees.attempts import attempts
 from .trees.changes import shown
 from .trees.git import GitError
+from .trees.places import state_folder
 from .trees.removal import mounts_below, remove
 from .trees.repository import Repository
 from .trees.shadow import Shadow
-from .trees.workspace import state_folder
 
 GRACE = 24 * 3600.0
 """Seconds that an object stays at least to which nothing refers: somebody may be about to."""

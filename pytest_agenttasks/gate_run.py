@@ -22,8 +22,9 @@ from .settings.records import GateSettings
 from .trees.changes import shown
 from .trees.checkout import environment
 from .trees.git import split
+from .trees.places import Place
 from .trees.removal import remove
-from .trees.workspace import Place, surely_as_switched, tracked
+from .trees.workspace import surely_as_switched, tracked
 from .verdicts import Verdict
 
 MAX_OUTPUT = 200 * 1024 * 1024

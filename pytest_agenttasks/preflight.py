@@ -22,8 +22,8 @@ from .run import Run, agent_environment, agent_files, named
 from .trees import recipe_checks
 from .trees.checkout import environment
 from .trees.git import GitError
+from .trees.places import place, state_folder
 from .trees.repository_checks import refuse_dirty, refuse_unusable
-from .trees.workspace import place, state_folder
 
 
 @named("the run cannot start")

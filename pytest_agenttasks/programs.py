@@ -24,9 +24,9 @@ from .processes.orphans import end_all
 from .processes.sandbox import PROBE_SECONDS, Sandbox, View, wrap
 from .processes.supervisor import Finished, StartError, Supervisor, SupervisorLost
 from .processes.tool_caches import redirected
+from .trees.places import Place, state_folder
 from .trees.removal import remove
 from .trees.repository import Repository
-from .trees.workspace import Place, state_folder
 
 FATAL = frozenset({4, 5, 6, 7, 8, 9, 11, 13, 15, 24, 25, 31})
 """Signals that end programs. bwrap, like a shell, ends with 128 + N when signal N ended its program; a program that

@@ -16,7 +16,7 @@ from .processes.orphans import end_orphans
 from .retrieval import store_interrupted
 from .run import Run
 from .spending import settle
-from .trees.workspace import Role, place
+from .trees.places import Role, place
 
 
 def recover_all(run: Run, say: Callable[[str], None]) -> None:

@@ -14,7 +14,7 @@ from .tasks.task import named
 from .trees.attempts import kept
 from .trees.base_rules import put_back
 from .trees.git import GitError
-from .trees.workspace import place
+from .trees.places import place
 
 
 def store_interrupted(run: Run, dead: str, bill: Bill | None) -> str | None:

@@ -24,7 +24,7 @@ from .settings.records import AgentSettings, GateSettings, Settings
 from .trees.changes import shown
 from .trees.checkout import bare, environment
 from .trees.git import split
-from .trees.workspace import Place, place
+from .trees.places import Place, place
 
 TIMEOUT = 900.0
 MAX_TURNS = 40

@@ -13,8 +13,8 @@ from .agents.contract import Progress
 from .outcome import Ended, Kind, Outcome, SetupError
 from .processes.lifeline import TICK
 from .run import Run
+from .trees.places import state_folder
 from .trees.repository import Repository
-from .trees.workspace import state_folder
 
 LOW_DISK = 200 * 1024 * 1024
 """Bytes that must be free there."""

@@ -33,10 +33,11 @@ from .trees.changes import Change
 from .trees.checkout import environment
 from .trees.dependencies import Provider
 from .trees.git import GitError
+from .trees.places import Place, Role, index_of
 from .trees.repository import Repository
 from .trees.repository_checks import working_branch
 from .trees.shadow import Shadow, prepare
-from .trees.workspace import Place, Role, index_of, tags
+from .trees.workspace import tags
 
 if TYPE_CHECKING:
     from .attempt_record import Attempt

@@ -24,7 +24,7 @@ from .report.printable import one_line, tail_of_file
 from .run import Run
 from .settings.durations import format_duration
 from .trees.checkout import bare, environment
-from .trees.workspace import Place, place
+from .trees.places import Place, place
 
 MAX_OUTPUT = 200 * 1024 * 1024
 """Bytes that one of the lines may print before it is ended."""

@@ -27,8 +27,9 @@ from .trees.attempts import keep
 from .trees.changes import shown
 from .trees.checkout import environment, sweep_ahead
 from .trees.composition import patch
+from .trees.places import Place
 from .trees.snapshot import Snapshot, snapshot
-from .trees.workspace import Place, set_aside
+from .trees.workspace import set_aside
 
 MAX_OUTPUT = 1024 * 1024 * 1024
 """Bytes that one session may print before it is ended."""

@@ -14,8 +14,8 @@ from .run import Run
 from .session import hold_session, store
 from .trees.checkout import make_ahead, ready
 from .trees.dependencies import SetupFailed
+from .trees.places import Place
 from .trees.snapshot import Snapshot
-from .trees.workspace import Place
 
 
 class Venue(Protocol):

@@ -25,9 +25,9 @@ from .trees.changes import SYMLINK_MODE, Change, shown
 from .trees.composition import compose, conflicts, diff, write_blob
 from .trees.git import GitError
 from .trees.objects import blob, entries
+from .trees.places import state_folder
 from .trees.removal import remove
 from .trees.repository import Repository
-from .trees.workspace import state_folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from pytest_agenttasks.outcome import Kind
 from pytest_agenttasks.run import Run
 from pytest_agenttasks.trees import checkout, workspace
 from pytest_agenttasks.trees.ahead import Ahead, Prepared
+from pytest_agenttasks.trees.places import Place, place
 from pytest_agenttasks.trees.switch import Swept
-from pytest_agenttasks.trees.workspace import Place, place
 from tests.opened import append, attempt_task, opened
 from tests.user_repository import UserRepository
 

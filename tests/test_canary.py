@@ -18,8 +18,8 @@ from pytest_agenttasks.journal import Journal
 from pytest_agenttasks.outcome import Kind, SetupError
 from pytest_agenttasks.run import Run
 from pytest_agenttasks.trees.dependencies import STAMP
+from pytest_agenttasks.trees.places import place
 from pytest_agenttasks.trees.replacement import files_of, replaced
-from pytest_agenttasks.trees.workspace import place
 from tests.opened import attempt_task, events, opened
 from tests.queue_runs import Project, Result
 from tests.user_repository import UserRepository, make_repository

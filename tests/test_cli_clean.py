@@ -17,8 +17,8 @@ from pytest_agenttasks.cli.clean import parse_age
 from pytest_agenttasks.journal import Journal
 from pytest_agenttasks.journal_records import AttemptStarted, Passed, ProgramStarted
 from pytest_agenttasks.outcome import SetupError
+from pytest_agenttasks.trees.places import state_folder
 from pytest_agenttasks.trees.repository import discover
-from pytest_agenttasks.trees.workspace import state_folder
 from tests.opened import attempt_task, opened
 from tests.user_repository import UserRepository
 

@@ -15,7 +15,7 @@ from pytest_agenttasks.trees import recipe_checks
 from pytest_agenttasks.trees.checkout import ready
 from pytest_agenttasks.trees.composition import addition, commit, compose, write_blob
 from pytest_agenttasks.trees.dependencies import STAMP, Manifest, SetupFailed
-from pytest_agenttasks.trees.workspace import Place, Role
+from pytest_agenttasks.trees.places import Place, Role
 from tests.opened import append, attempt_task, events, fingerprint, opened, outcome
 from tests.user_repository import UserRepository
 

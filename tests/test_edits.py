@@ -16,11 +16,12 @@ from pytest_agenttasks.trees import edits
 from pytest_agenttasks.trees import snapshot as snapshot_module
 from pytest_agenttasks.trees.edits import edited_tree
 from pytest_agenttasks.trees.index_file import digest, read
+from pytest_agenttasks.trees.places import Place, place
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.shadow import Shadow, prepare
 from pytest_agenttasks.trees.snapshot import snapshot
 from pytest_agenttasks.trees.survey import survey
-from pytest_agenttasks.trees.workspace import Place, move_to, place
+from pytest_agenttasks.trees.workspace import move_to
 from tests.user_repository import UserRepository, make_repository
 
 FILES = ("a.txt", "run.sh", "src/b.txt", "src/inner/c.txt", "link", "empty")

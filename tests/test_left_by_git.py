@@ -12,9 +12,9 @@ import pytest
 
 from pytest_agenttasks.left_by_git import free_index, remove_ref_locks
 from pytest_agenttasks.trees.base_rules import put_back
+from pytest_agenttasks.trees.places import Place, place
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.shadow import prepare
-from pytest_agenttasks.trees.workspace import Place, place
 from tests.user_repository import UserRepository
 
 BRANCH = "refs/heads/work"

@@ -23,7 +23,7 @@ from pytest_agenttasks.processes.sandbox import Sandbox, View, wrap
 from pytest_agenttasks.processes.supervisor import Finished, StartError, SupervisorLost
 from pytest_agenttasks.programs import Programs
 from pytest_agenttasks.run import Run
-from pytest_agenttasks.trees.workspace import Place, place
+from pytest_agenttasks.trees.places import Place, place
 from tests.living import until
 from tests.opened import opened
 from tests.user_repository import UserRepository

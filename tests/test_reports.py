@@ -10,7 +10,7 @@ import pytest
 from pytest_agenttasks.evidence import reports
 from pytest_agenttasks.evidence.reports import Expected, Left, collect, expect, gathering
 from pytest_agenttasks.settings.records import GateSettings
-from pytest_agenttasks.trees.workspace import Place
+from pytest_agenttasks.trees.places import Place
 
 GREEN = '<testsuite><testcase name="{}"/></testsuite>'
 

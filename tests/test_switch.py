@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from pytest_agenttasks.trees import workspace as workspace_module
 from pytest_agenttasks.trees.index_file import names, read
+from pytest_agenttasks.trees.places import Place, place
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.shadow import Shadow, prepare
 from pytest_agenttasks.trees.survey import survey
-from pytest_agenttasks.trees.workspace import Place, move_to, place, surely_as_switched
+from pytest_agenttasks.trees.workspace import move_to, surely_as_switched
 from tests.user_repository import UserRepository, make_repository
 
 Files = Mapping[str, str]

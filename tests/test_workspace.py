@@ -11,11 +11,12 @@ import pytest
 from pytest_agenttasks.trees.composition import diff
 from pytest_agenttasks.trees.index_file import digest
 from pytest_agenttasks.trees.objects import blob, entries
+from pytest_agenttasks.trees.places import Place, place
 from pytest_agenttasks.trees.removal import mounts_below
 from pytest_agenttasks.trees.repository import discover
 from pytest_agenttasks.trees.shadow import Shadow, prepare
 from pytest_agenttasks.trees.snapshot import snapshot
-from pytest_agenttasks.trees.workspace import Place, move_to, place, tags, write_git
+from pytest_agenttasks.trees.workspace import move_to, tags, write_git
 from tests.user_repository import UserRepository
 
 

@@ -17,9 +17,9 @@ from ..settings.records import Settings
 from ..trees import recipe_checks
 from ..trees.changes import shown
 from ..trees.git import split
+from ..trees.places import place
 from ..trees.repository import Repository
 from ..trees.survey import walk
-from ..trees.workspace import place
 from ..verdicts import Verdict
 from .finding import Finding, Findings, fail, ok, refused, warn
 

@@ -16,8 +16,8 @@ from ..runs import run_lock
 from ..settings.loading import load
 from ..settings.records import FILE_NAME, Settings
 from ..trees.git import GitError
+from ..trees.places import state_folder
 from ..trees.repository import Repository
-from ..trees.workspace import state_folder
 from . import base, checkout, containment, machine
 from .agent import agent
 from .finding import Finding, Findings, Level, refused, warn

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from ..settings.records import GateSettings
 from ..trees.changes import shown
+from ..trees.places import Place
 from ..trees.removal import remove
-from ..trees.workspace import Place
 from .census import MAX_BYTES, Census, Unreadable, merge, read
 
 _NAME = "report${PYTEST_CURRENT_TEST}.xml"

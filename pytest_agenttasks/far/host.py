@@ -33,9 +33,9 @@ from ..settings.records import BudgetSettings, TaskBudget
 from ..tasks.task import Task, parse
 from ..trees import recipe_checks
 from ..trees.checkout import environment
+from ..trees.places import place
 from ..trees.repository import Repository
 from ..trees.snapshot import Snapshot
-from ..trees.workspace import place
 from ..venue import Here
 from . import messages
 from .clone import attempts_in, commits_of, move_branch, open_clone, take_tags

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..held_signals import STOP_SIGNALS
+from .places import Place, Role
 from .switch import Swept
-from .workspace import Place, Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from .changes import parents
 from .composition import write_blob
 from .git import split
 from .objects import entries
+from .places import Place
 from .removal import remove
 from .shadow import Shadow
 from .survey import RULE_FILES
-from .workspace import Place
 
 
 class BaseRules:

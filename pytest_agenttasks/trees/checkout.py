@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, get_args
 
 from ..processes.environment import Environment, scrub
 from .ahead import Prepared
+from .places import Place, Role, place
 from .removal import remove
 from .repository import Repository
 from .switch import Swept
-from .workspace import Place, Role, move_to, place, sweep, tracked, write_git
+from .workspace import move_to, sweep, tracked, write_git
 
 if TYPE_CHECKING:
     from ..run import Run

@@ -25,10 +25,10 @@ from ..settings.records import WorkspaceSettings
 from .changes import shown
 from .git import split
 from .objects import entries
+from .places import Place
 from .removal import remove
 from .shadow import Shadow
 from .survey import walk
-from .workspace import Place
 
 INCLUDE_FILE = ".worktreeinclude"
 STAMP = "dependencies.msgpack"

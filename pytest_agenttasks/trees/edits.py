@@ -13,9 +13,9 @@ from . import loose_objects
 from .changes import GITLINK_MODE, Change
 from .composition import composition, removal
 from .index_file import content, mode_of
+from .places import Place
 from .shadow import Shadow
 from .survey import RULE_FILES, Survey
-from .workspace import Place
 
 LARGE = 4 * 1024 * 1024
 """Bytes; larger files git stores in pieces."""

@@ -11,9 +11,10 @@ from functools import partial
 from .base_rules import BaseRules
 from .edits import edited_tree
 from .git import GitError, split
+from .places import Place, take_back
 from .shadow import Shadow
 from .survey import Oddity, survey
-from .workspace import Place, take_back, tracked
+from .workspace import tracked
 
 
 @dataclass(frozen=True, slots=True)

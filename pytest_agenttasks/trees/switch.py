@@ -10,17 +10,14 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ..state_file import put
 from .changes import ABSENT_MODE, SYMLINK_MODE, parents
 from .composition import diff
 from .index_file import Known, Listing, words_of
 from .objects import Entry
+from .places import Place
 from .shadow import Shadow
-
-if TYPE_CHECKING:
-    from .workspace import Place
 
 FEW = 64
 """Files that are written one by one; git is faster with more."""

@@ -15,13 +15,13 @@ from pytest_agenttasks.processes.supervisor import Finished, Supervisor
 from pytest_agenttasks.report import printable
 from pytest_agenttasks.run import Run
 from pytest_agenttasks.tasks import scope
-from pytest_agenttasks.trees import checkout, dependencies, survey, workspace
+from pytest_agenttasks.trees import checkout, dependencies, places, survey, workspace
 from pytest_agenttasks.trees import snapshot as snapshot_module
 from pytest_agenttasks.trees.changes import Change
+from pytest_agenttasks.trees.places import Place
 from pytest_agenttasks.trees.repository import Repository
 from pytest_agenttasks.trees.shadow import Shadow
 from pytest_agenttasks.trees.snapshot import Snapshot
-from pytest_agenttasks.trees.workspace import Place
 from pytest_agenttasks.verdicts import Verdict
 
 
@@ -104,7 +104,7 @@ def settings_of_the_private_repository_are_not_put_back() -> None:
 def gates_run_where_the_agent_worked() -> None:
 
     def ready(run: Run, role: str, tree: str, head: str) -> Place:
-        where = workspace.place(run.shadow, "agent", run.worker)
+        where = places.place(run.shadow, "agent", run.worker)
         if not (where.path.is_dir() and any(where.path.iterdir())):
             return checkout.ready(run, "gate", tree, head)
         run.shadow.git("add", "-A", index=where.index, work_tree=where.path)
@@ -130,12 +130,12 @@ def dependencies_are_not_compared() -> None:
 
 def caches_are_shared() -> None:
     """One place for agents and gates."""
-    placed = workspace.place
+    placed = places.place
 
-    def place(shadow: Shadow, role: workspace.Role, worker: int) -> Place:
+    def place(shadow: Shadow, role: places.Role, worker: int) -> Place:
         return placed(shadow, "gate", worker)
 
-    _replace(workspace.place, place)
+    _replace(places.place, place)
 
 
 def survivors_stay_alive() -> None:

@@ -144,6 +144,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "I5",
+        "a workspace that was swapped after it was cleaned is written to",
+        "trees/checkout.py",
+        "known is not None and known.folder != _folder(where)",
+        "known is not None and known.folder is None",
+        ("tests/test_ahead.py",),
+    ),
+    Mutant(
+        "I5",
         "an ignored file of the user's is overwritten",
         "user_checkout.py",
         "            change.added\n            and _stands",
