@@ -12,7 +12,7 @@ from filelock import FileLock
 from .approvals import FILE, Review, encode, git_path, parse
 from .bookkeeping import Draft, keep_books
 from .run import Run
-from .state_file import put
+from .state_file import put_for_good
 from .trees.changes import Change
 from .trees.composition import addition, write_blob
 from .trees.objects import blob, entries
@@ -51,7 +51,7 @@ def record_privately(repository: Repository, reviews: Sequence[Review]) -> None:
     file = repository.home / FILE
     with FileLock(file.with_suffix(".lock")):
         old = file.read_bytes() if file.exists() else b""
-        put(file, _appended(old, reviews, str(file)))
+        put_for_good(file, _appended(old, reviews, str(file)))
 
 
 def _appended(old: bytes, reviews: Sequence[Review], where: str) -> bytes:

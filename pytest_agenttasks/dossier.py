@@ -26,7 +26,8 @@ LARGEST_COPY = 5 * 1024 * 1024
 
 class Workbench(msgspec.Struct, frozen=True, kw_only=True):
     """What is remembered of a worktree: `top` is the checkout that its task lands in, `queue` the folder of pending
-    tasks there; `written` are the dossier's files as they were written, name → digest."""
+    tasks there; `written` are the dossier's files as they were written, name → digest; `whole`: whether it was made to the
+    end; `unfinished`: worktrees that a kill kept from that."""
 
     task: str
     attempt: int
@@ -34,6 +35,8 @@ class Workbench(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     path: str
     written: dict[str, str] = {}
+    whole: bool = True
+    unfinished: tuple[str, ...] = ()
 
     @property
     def worktree(self) -> Path:

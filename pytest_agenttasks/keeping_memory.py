@@ -33,10 +33,16 @@ def memory_commit(
 
 
 def memory_changes(
-    run: Run, tree: str, *, landed: Sequence[Task], memory: AgentMemory | None = None, without: str = ""
+    run: Run,
+    tree: str,
+    *,
+    landed: Sequence[Task],
+    memory: AgentMemory | None = None,
+    without: str = "",
+    rejected: str = "",
 ) -> list[Change]:
     """What the memory file of `tree` becomes, as changes: the agent's additions, the log, the queue, some upkeep; and
-    the file that takes what the log has no room for."""
+    the file that takes what the log has no room for. `rejected`: a task whose file is about to be put back."""
     found = memory_of(run.shadow, tree, run.settings.memory.file)
     if found.text is None:
         return []
@@ -45,7 +51,8 @@ def memory_changes(
         text = merge_additions(text, memory.additions)
     text = tidied(text)
     # One that lands again was reverted before.
-    reverted = without_entries(text, {*_put_back(run, tree, logged(text)), *(task.name for task in landed)})
+    back = {*_put_back(run, tree, logged(text)), *(task.name for task in landed), rejected}
+    reverted = without_entries(text, back)
     today = datetime.date.today()
     done = [Completed(date=today, name=task.name, title=task.title) for task in landed]
     recorded = record_completed(reverted.text, done, run.settings.memory.completed_log_limit)

@@ -113,13 +113,16 @@ def recover(shadow: Shadow, journal: Journal) -> str | None:
     Raises SetupError naming the paths that are neither old, new, absent nor a part of new, and InTheWay when
     another process holds the index lock.
     """
-    repository = shadow.repository
-    with FileLock(repository.home / "landing.lock"), uninterrupted():
+    with FileLock(shadow.repository.home / "landing.lock"), uninterrupted():
         journal.refresh()
-        for left in repository.git_dir.glob("index.agenttasks-*"):
-            if not _in_use(left.name):
-                left.unlink()
         return _mend(shadow, journal)
+
+
+def _clear_copies(repository: Repository) -> None:
+    """Remove the copies of the index that the dead have left. To be called under the landing lock."""
+    for left in repository.git_dir.glob("index.agenttasks-*"):
+        if not _in_use(left.name):
+            left.unlink()
 
 
 def _in_use(name: str) -> bool:
@@ -132,6 +135,7 @@ def _mend(shadow: Shadow, journal: Journal) -> str | None:
     """`recover`, under the landing lock: whoever had begun the forward is dead, or has given it up."""
     record = journal.history.forward
     repository = shadow.repository
+    _clear_copies(repository)
     if record is None:
         return None
     wait_for_landing(repository)

@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from . import landing, owner, services
 from .bookkeeping import settle_all, settle_failed
+from .history import History
 from .journal_records import Recovered
 from .outcome import SetupError
 from .processes.orphans import end_orphans
@@ -28,6 +29,11 @@ def recover_all(run: Run, say: Callable[[str], None]) -> None:
         if not _goes_on(run, of):
             _recover(run, of, say)
     _finish_landings(run, say)
+
+
+def anything_left(history: History) -> bool:
+    """Whether `recover_all` may find something, as far as the journal tells."""
+    return history.forward is not None or bool(history.passed) or bool(history.owners())
 
 
 def recover_worker(run: Run, dead: str, say: Callable[[str], None]) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .approvals import Rejected as Record
 from .approvals import moment
+from .approvals import read as read_reviews
 from .approving import record_changes, record_privately, who
 from .bookkeeping import TRIES
 from .journal_records import Landed, Rejected
@@ -21,7 +22,7 @@ from .landing import BranchMoved, advance, between_landings
 from .outcome import SetupError
 from .prompt import TakenBack
 from .queue import names
-from .report.printable import one_line
+from .report.printable import encodable, one_line
 from .reviewers_note import with_note
 from .run import Run
 from .state_file import put
@@ -67,7 +68,9 @@ def reject(run: Run, name: str, why: str, now: float) -> Rejection:
                 at=moment(now, run.journal.history, [name]), by=who(run.repository), task=name, commit=landed.commit,
                 why=why,
             )  # fmt: skip
-            revert, new = _commits(run, tip, landed, record)
+            # One that a kill cut short has written it down already.
+            records = [] if _is_written_down(run, record) else [record]
+            revert, new = _commits(run, tip, landed, why, records)
             try:
                 if new != tip:
                     advance(
@@ -82,7 +85,8 @@ def reject(run: Run, name: str, why: str, now: float) -> Rejection:
                 continue
             if not run.queue.tracked:
                 _put_back(run, name, why)
-                record_privately(run.repository, [record])
+                if records:
+                    record_privately(run.repository, records)
             run.journal.write(Rejected(task=name, commit=landed.commit, why=why))
             run.events.write("task-rejected", task=name, commit=landed.commit, why=one_line(why))
             return Rejection(name, landed.commit, revert, *_dependents(run, name))
@@ -112,6 +116,10 @@ def own_changes(run: Run, commit_id: str) -> tuple[Change, ...]:
 
 def _landed(run: Run, name: str) -> Landed:
     landed = run.journal.history.landed.get(name)
+    if landed is None and name in run.journal.history.rejected:
+        raise SetupError(
+            f"{name}: rejected already, and queued again; what else the next session has to know goes into its task file"
+        )
     if landed is None:
         raise SetupError(
             f"{name}: has not landed, so there is nothing to take back; a failed task: `agenttasks requeue {name} -m WHY`"
@@ -124,7 +132,15 @@ def _landed(run: Run, name: str) -> Landed:
     return landed
 
 
-def _commits(run: Run, tip: str, landed: Landed, record: Record) -> tuple[str, str]:
+def _is_written_down(run: Run, record: Record) -> bool:
+    said = (encodable(record.task), record.commit, encodable(record.why))
+    reviews = read_reviews(run.repository, run.queue)
+    return any(
+        isinstance(known, Record) and (known.task, known.commit, known.why) == said for known in reviews
+    )
+
+
+def _commits(run: Run, tip: str, landed: Landed, why: str, records: Sequence[Record]) -> tuple[str, str]:
     """The reverting commit ("" for none) on `tip`, and with the bookkeeping what the branch is to become."""
     name, tree = landed.task, run.tree_of(tip)
     undone = _undone(run, tree, landed)
@@ -132,12 +148,13 @@ def _commits(run: Run, tip: str, landed: Landed, record: Record) -> tuple[str, s
     reverted = compose(run.shadow, tree, [*undone, *moves])
     parent, revert = tip, ""
     if reverted != tree:
-        parent = revert = commit(run.shadow, reverted, tip, _message(run, landed.commit, record.why))
+        parent = revert = commit(run.shadow, reverted, tip, _message(run, landed.commit, why))
     after, changes = reverted, []
     if run.queue.tracked:
-        changes = [*_note(run, reverted, name, record.why), *record_changes(run, reverted, [record])]
+        changes = [*_note(run, reverted, name, why)]
+        changes += record_changes(run, reverted, records) if records else []
         after = compose(run.shadow, reverted, changes)
-    changes += memory_changes(run, after, landed=())
+    changes += memory_changes(run, after, landed=(), rejected=name)
     tree = compose(run.shadow, reverted, changes)
     if tree == reverted:
         return revert, parent

@@ -20,7 +20,8 @@ from .trees.places import place
 def store_interrupted(run: Run, dead: str, bill: Bill | None) -> str | None:
     """Store what the last session of the process `dead` left, and what it has cost; a line for the user, None when there is
     nothing to say."""
-    started = run.journal.history.interrupted.get(dead)
+    history = run.journal.history
+    started = history.interrupted.get(dead) or history.running.get(dead)
     if started is None:
         return None
     bills = [bill] if bill is not None else []
@@ -28,6 +29,8 @@ def store_interrupted(run: Run, dead: str, bill: Bill | None) -> str | None:
     stored = kept(run.shadow, f"refs/attempts/{started.task}/{started.attempt}")
     if stored is not None:
         return _complete(run, this, started, stored)
+    if dead not in history.interrupted:  # no session has begun
+        return None
     where = place(run.shadow, "agent", slot_of(dead))
     if not where.path.is_dir():
         return None
@@ -61,6 +64,6 @@ def _complete(run: Run, this: Attempt, started: AttemptStarted, stored: str) -> 
         record(run, this, Outcome(Kind.LANDED, f"landed as {landed.commit[:10]}", commit=landed.commit))
         return f"{name} had landed as {landed.commit[:10]} when the last run was killed"
     record(
-        run, this, Outcome(Kind.INTERRUPTED, "the runner was killed after the session; what it had done is kept")
+        run, this, Outcome(Kind.INTERRUPTED, "the runner was killed before it was judged; what was done is kept")
     )  # fmt: skip
     return f"{name}: attempt {this.number} had not been judged when the last run was killed; it is kept"

@@ -29,3 +29,18 @@ def put(file: Path, data: bytes) -> None:
     temporary = file.with_name(f"{file.name}.{os.getpid()}")
     temporary.write_bytes(data)
     temporary.replace(file)
+
+
+def put_for_good(file: Path, data: bytes) -> None:
+    """The same for what is nowhere else: on disk before it returns."""
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    with temporary.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -12,12 +12,14 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from .base import memory_of
 from .dossier import DOSSIER, Workbench, digest, with_dossier
 from .memory.agent_changes import agent_changes, merge_additions
 from .outcome import SetupError
 from .run import Run
-from .state_file import load, save
+from .state_file import load, put_for_good
 from .tasks.scope import Rules, judge
 from .tasks.task import Task
 from .trees.attempts import kept
@@ -47,13 +49,13 @@ class Opened:
 def known(repository: Repository, task: str) -> Workbench | None:
     """The worktree of this task, None where there is none or its folder is gone."""
     found = load(_state(repository, task), Workbench)
-    return found if found is not None and os.path.lexists(found.path) else None
+    return found if found is not None and found.whole and os.path.lexists(found.path) else None
 
 
 def benches(repository: Repository) -> list[Workbench]:
     """The worktrees that are there."""
     found = (load(file, Workbench) for file in sorted((repository.home / "by-hand").glob("*.json")))
-    return [bench for bench in found if bench is not None and os.path.lexists(bench.path)]
+    return [bench for bench in found if bench is not None and bench.whole and os.path.lexists(bench.path)]
 
 
 def containing(repository: Repository) -> Workbench | None:
@@ -75,26 +77,29 @@ def open_attempt(run: Run, task: Task, number: int | None, rules: Rules) -> Open
                 f"`git worktree remove --force {shlex.quote(bench.path)}`"
             )
         bench = with_dossier(run, task, bench)
-        save(_state(run.repository, task.name), bench)
+        _record(run.repository, bench)
         return Opened(bench, anew=False)
     number = number if number is not None else _last(run, task.name)
     base, tree = _stored(run, task.name, number)
     start, files, clash = _on_the_tip(run, base, tree)
     path = _place(run.repository, task.name)
-    try:
-        run.repository.git("worktree", "add", "-q", "-f", "--detach", str(path), start)
-        _put(run, path, run.repository.tree_of(start), files)
-    except GitError as error:
-        raise SetupError(f"{path}: the worktree cannot be made: {error.stderr.strip()}") from error
     bench = Workbench(
         task=task.name,
         attempt=number,
         top=str(run.repository.top),
         queue=str(run.queue.pending),
         path=str(path),
+        whole=False,
+        unfinished=_unfinished(run.repository, task.name),
     )
-    bench = with_dossier(run, task, bench)
-    save(_state(run.repository, task.name), bench)
+    _record(run.repository, bench)
+    try:
+        run.repository.git("worktree", "add", "-q", "-f", "--detach", str(path), start)
+        _put(run, path, run.repository.tree_of(start), files)
+    except GitError as error:
+        raise SetupError(f"{path}: the worktree cannot be made: {error.stderr.strip()}") from error
+    bench = msgspec.structs.replace(with_dossier(run, task, bench), whole=True)
+    _record(run.repository, bench)
     verdict = judge(
         task.scope, task.front.allow_tests, rules, diff(run.shadow, run.repository.tree_of(start), files)
     )
@@ -125,6 +130,21 @@ def discard(run: Run, bench: Workbench) -> list[str]:
 
 def _state(repository: Repository, task: str) -> Path:
     return repository.home / "by-hand" / f"{task}.json"
+
+
+def _record(repository: Repository, bench: Workbench) -> None:
+    file = _state(repository, bench.task)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    put_for_good(file, msgspec.json.encode(bench))
+
+
+def _unfinished(repository: Repository, task: str) -> tuple[str, ...]:
+    """The worktrees of this task that were begun, and not made to their end."""
+    found = load(_state(repository, task), Workbench)
+    if found is None:
+        return ()
+    begun = (*found.unfinished, *(() if found.whole else (found.path,)))
+    return tuple(path for path in begun if os.path.lexists(path))
 
 
 def _last(run: Run, name: str) -> int:

@@ -147,7 +147,7 @@ def test_reject_then_the_next_session_knows(after: Project, capsys: pytest.Captu
     assert "002-second: " in text
     assert "pending again, with your note" in text
     assert "the gates have not run on the branch" in text
-    assert "has not landed" in said(capsys, "reject", "001-fine", "-m", "again", status=4)
+    assert "rejected already" in said(capsys, "reject", "001-fine", "-m", "again", status=4)
     assert "say why" in said(capsys, "reject", "001-fine", "-m", " ", status=4)
     result = after.run("-k", "001")
     assert result.outcomes == {"001-fine": "landed"}, result.output
@@ -184,7 +184,7 @@ def test_requeue_tells_what_it_did(after: Project, capsys: pytest.CaptureFixture
     assert "look again" in (after.path / "tasks/pending/003-stray.md").read_text()
     assert "no task has failed" in said(capsys, "requeue", "--all")
     assert document(capsys, "requeue", "--all") == {"requeued": []}
-    assert "004-next: neither failed nor held" in said(capsys, "requeue", "004-next", status=4)
+    assert "004-next: pending already" in said(capsys, "requeue", "004-next", status=4)
 
 
 def test_step_by_step_on_a_terminal(after: Project, capsys: pytest.CaptureFixture[str]) -> None:

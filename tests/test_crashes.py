@@ -104,6 +104,19 @@ def test_a_death_at_each_step_after_it(templates: Templates, tmp_path: Path) -> 
     die_at_steps_of_a_task("is written down", templates(Shape(committed=True)), tmp_path)
 
 
+def test_a_death_in_the_last_landing_is_mended_by_a_start_without_tasks(
+    templates: Templates, tmp_path: Path
+) -> None:
+    template = templates(Shape(committed=True))
+    name = "landing._unlock unlink index.lock"
+    times = sum(step.name == name for step in steps_of(copied(template, tmp_path / "first")))
+    for number, occurrence in enumerate((times - 1, times)):  # of the task, and of the memory after it
+        found = recover(copied(template, tmp_path / str(number)), Death(Step(name, occurrence)))
+        assert found.died
+        assert not found.wrong, "\n".join([*found.wrong, *found.said, found.output])
+        assert "no task in the queue" in found.output or occurrence < times
+
+
 def test_a_queue_that_git_does_not_track(templates: Templates, tmp_path: Path) -> None:
     template = templates(Shape(tracked=False, memory=False))
     _, steps = of_the_protocol(copied(template, tmp_path / "first"))

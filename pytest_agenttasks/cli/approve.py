@@ -13,7 +13,7 @@ from ..outcome import SetupError
 from ..queue import Queue
 from ..report.printable import one_line, printable
 from ..trees.repository import Repository
-from .place import committing, open_place, queue_option
+from .place import committing, finish_landing, open_place, queue_option
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if args.tasks and args.up_to:
         raise SetupError("give either tasks or --up-to, not both")
     repository, queue = open_place(args.queue)
+    finish_landing(repository, queue)
     history = Journal(repository.home / "journal.jsonl").history
     names = [name.removesuffix(".md") for name in args.tasks]
     covered = covering(repository, queue, history, names, args.up_to)

@@ -24,7 +24,7 @@ from ..settings.records import FILE_NAME
 from ..trees.repository import Repository, discover
 from ..workbench import containing, discard, known
 from .open import unfinished_task
-from .place import open_place
+from .place import finish_landing, open_place
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when it has landed, 1 when it has not; then nothing is changed. Raises SetupError."""
     repository, queue = _place(args)
+    finish_landing(repository, queue)
     name = args.task.removesuffix(".md")
     bench = known(repository, name)
     if bench is not None and queue.has_done(name) and task_file(queue, name) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..settings.loading import load
 from ..settings.records import FILE_NAME
 from ..tasks.task import Task, read
 from ..workbench import Opened, open_attempt
-from .place import open_place
+from .place import finish_landing, open_place
 
 _TOLD = 10
 
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Make the worktree, or go on with the one that is there, and say where it is. Raises SetupError."""
     command = _command(args.editor)
     repository, queue = open_place(args.queue)
+    finish_landing(repository, queue)
     task = unfinished_task(queue, args.task)
     file = repository.top / FILE_NAME
     branch = repository.branch() or "refs/heads/agents/queue"
@@ -88,6 +90,11 @@ def _told(found: Opened, task: Task, setup: str | None, branch: str) -> str:
         else f"{task.name}: open already, as you left it: attempt {bench.attempt} in {bench.path}",
         f"what is known of its attempts: {bench.dossier / 'README.md'}",
     ]
+    for left in filter(os.path.lexists, bench.unfinished):
+        lines += [
+            f"an earlier `open` was cut short and has left {left}, which nothing uses; once you need nothing of it:",
+            f"  git worktree remove --force --force {shlex.quote(left)}",
+        ]
     if found.strays:
         lines.append(
             f"out of scope, so they cannot land (take them back, or name them in {task.path}): {_names(found.strays)}"

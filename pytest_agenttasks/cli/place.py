@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..agents.contract import Progress
-from ..landing import BranchMoved, InTheWay
+from ..journal import Journal
+from ..landing import BranchMoved, InTheWay, between_landings
 from ..outcome import SetupError
 from ..queue import Queue, open_queue, task_files
 from ..run import NoExtensions, Run, open_run
@@ -31,6 +32,14 @@ def open_place(queue: Path | None) -> tuple[Repository, Queue]:
     """The repository and its queue (`tasks/pending` of the top folder unless named). Raises SetupError."""
     repository = discover(Path.cwd())
     return repository, open_queue(repository, queue or repository.top / DEFAULT_QUEUE)
+
+
+def finish_landing(repository: Repository, queue: Queue) -> None:
+    """For verbs that look at what has landed: a landing that a kill has cut short comes first. Raises SetupError."""
+    file = repository.home / "journal.jsonl"
+    if file.exists() and Journal(file).history.forward is not None:
+        with committing(repository, queue) as run, between_landings(run.shadow, run.journal):
+            pass
 
 
 def _tell(_task: str, progress: Progress) -> None:

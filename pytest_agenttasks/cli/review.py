@@ -27,7 +27,7 @@ from ..settings.loading import load
 from ..settings.records import FILE_NAME
 from ..trees.repository import Repository
 from . import approve, reject, requeue
-from .place import open_place, queue_option
+from .place import finish_landing, open_place, queue_option
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     repository, queue = open_place(args.queue)
+    if args.step:
+        finish_landing(repository, queue)
     facts = _facts(repository, queue)
     if args.json:
         print(json.dumps(_document(facts), indent=2))

@@ -31,7 +31,7 @@ from .crew import Crew, Member
 from .hand_over import to_plain
 from .limits import OwnAccount, Reason
 from .machines import machine_of, some_here
-from .opening import obey_signals, start, usage_error, warnings_are_no_errors
+from .opening import mend, obey_signals, start, usage_error, warnings_are_no_errors
 from .schedule import Schedule
 from .scheduler import TaskScheduler
 from .session import QueueSession
@@ -116,15 +116,18 @@ class Distribution:
             return result
 
     def _begin(self, node_ids: Sequence[str]) -> Schedule:
-        """The checks of a start, once it is known which tasks were chosen; without any nothing is looked at."""
+        """The checks of a start, once it is known which tasks were chosen."""
         session = self.queue_session
         tasks = {session.plan.node_id(task): task for task in session.plan.tasks}
         session.chosen = [tasks[node_id] for node_id in node_ids]
-        if session.chosen:
-            try:
+        try:
+            if session.chosen:
                 start(session, self.terminal, self.announcer, self._stack, self._check_agents)
-            except SetupError as error:
-                raise usage_error(error) from error
+            else:
+                mend(session, self.terminal, self.announcer)
+        except SetupError as error:
+            raise usage_error(error) from error
+        if session.chosen:
             run = session.run
             assert run is not None
             self.account.occupied = lambda handed_out: occupied(run, handed_out)

@@ -18,14 +18,16 @@ from ..agents.registry import built_in_agents
 from ..base import memory_of
 from ..checkpoint import Checkpoint
 from ..far.names import Elsewhere
+from ..journal import Journal
 from ..keep_awake import kept_awake
 from ..memory.upkeep import size_warning
 from ..outcome import SetupError
 from ..preflight import check, check_agent
 from ..queue import ensure_folders
+from ..recovery import anything_left, recover_all
 from ..report.printable import printable
 from ..run import Run, open_run
-from ..runs import run_lock
+from ..runs import going_on, run_lock
 from ..trees.git import GitError
 from . import limits
 from .announcer import Announcer
@@ -93,6 +95,17 @@ def start(
     except SetupError as error:
         announcer.refused(error)
         raise
+
+
+def mend(session: QueueSession, terminal: Terminal, announcer: Announcer) -> None:
+    """Without a task to run: what a killed run has left is put right all the same. Raises SetupError."""
+    journal = session.repository.home / "journal.jsonl"
+    if not journal.exists() or not anything_left(Journal(journal).history) or going_on(session.repository):
+        return
+    with ExitStack() as stack:
+        stack.enter_context(run_lock(session.repository, session.queue))
+        run = open_for(session, terminal, stack, announcer.hear)
+        recover_all(run, terminal.say)
 
 
 def _start(

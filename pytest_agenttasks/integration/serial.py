@@ -11,7 +11,7 @@ from ..outcome import SetupError
 from .announcer import Announcer
 from .collection import TaskItem
 from .limits import OwnAccount
-from .opening import obey_signals, start, usage_error, warnings_are_no_errors
+from .opening import mend, obey_signals, start, usage_error, warnings_are_no_errors
 from .protocol import ItemProtocol
 from .session import QueueSession
 from .terminal import Terminal
@@ -32,11 +32,14 @@ class Serial:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        if session.config.option.collectonly or not session.items or session.testsfailed:
+        if session.config.option.collectonly or session.testsfailed:
             return (yield)
         with warnings_are_no_errors(), ExitStack() as stack:
             obey_signals(stack)
             try:
+                if not session.items:
+                    mend(self.queue_session, self.terminal, self.announcer)
+                    return (yield)
                 start(self.queue_session, self.terminal, self.announcer, stack)
             except SetupError as error:
                 raise usage_error(error) from error

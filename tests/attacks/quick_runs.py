@@ -1,4 +1,4 @@
-"""Runs of pytest that start from a process with everything imported: half the time of an ordinary start."""
+"""Runs of pytest and of the command line, from a process with everything imported: half the time of an ordinary start."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _SERVER.set_forkserver_preload(
         "pytest_timeout",
         "_pytest.junitxml",
         "pytest_agenttasks.integration.session",
+        "pytest_agenttasks.cli",
         "git",
     ]
 )
@@ -28,12 +29,16 @@ def run_pytest(
     output: Path,
     timeout: float,
     first: Callable[[], None] | None = None,
+    main: Callable[[list[str]], int] | None = None,
 ) -> int:
     """Run pytest with `argv` in a process of its own, its output to a file; `timeout` in seconds.
 
-    `first`, a function of a module, is called in that process before. Returns the exit status, -9 after a timeout.
+    `first`, a function of a module, is called in that process before, `main` instead of pytest. Returns the exit status, -9
+    after a timeout.
     """
-    process = _SERVER.Process(target=_run, args=(tuple(argv), str(cwd), dict(env), str(output), first))
+    process = _SERVER.Process(
+        target=_run, args=(tuple(argv), str(cwd), dict(env), str(output), first, main or _pytest)
+    )
     process.start()
     process.join(timeout)
     if process.is_alive():
@@ -44,10 +49,13 @@ def run_pytest(
 
 
 def _run(
-    argv: tuple[str, ...], cwd: str, env: dict[str, str], output: str, first: Callable[[], None] | None
+    argv: tuple[str, ...],
+    cwd: str,
+    env: dict[str, str],
+    output: str,
+    first: Callable[[], None] | None,
+    main: Callable[[list[str]], int],
 ) -> None:
-    import pytest
-
     os.environ.clear()
     os.environ.update(env)
     sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in env  # python looks when it starts only
@@ -59,4 +67,10 @@ def _run(
     sys.path.insert(0, cwd)  # as `python -m pytest` does
     if first is not None:
         first()
-    sys.exit(pytest.main(list(argv)))
+    sys.exit(main(list(argv)))
+
+
+def _pytest(argv: list[str]) -> int:
+    import pytest
+
+    return pytest.main(argv)

@@ -1,7 +1,8 @@
-"""`make crashes`: a death at every step of a run, one by one, each with the start after it. Prints a table.
+"""`make crashes`: a death at every step of a run, one by one, each with the start after it; then at every step of what a
+person types after a run (`verbs.py`), each typed again. Prints a line for each.
 
-Arguments choose shapes (`serial`, `-n 2`, `untracked`, …, a part of its name) and, after `--`, steps (parts of names);
-`--names` has each name die the first time only.
+Arguments choose shapes (`serial`, `-n 2`, `untracked`, `reject`, …, a part of its name) and, after `--`, steps (parts of
+names); `--names` has each name die the first time only.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.crash.play import Death, Recovered, Step, recover, steps_of
+from tests.crash import verbs
+from tests.crash.play import Death, Recovered, Step, Undone, recover, steps_of
 from tests.crash.world import Shape, copied, kill_left, make
 
 SHAPES = (
@@ -52,6 +54,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for number, shape in enumerate(shapes):
             wrong += _enumerate(Path(folder, str(number)), shape, words[cut + 1 :], quick)
+        for tracked, verb in ((tracked, verb) for tracked in (True, False) for verb in verbs.verbs()):
+            shape = Shape(tracked=tracked)
+            name = f"{verb.name}, {shape.name}"
+            if not words[:cut] or any(word in name for word in words[:cut]):
+                wrong += _type_again(Path(folder, name), name, verb, words[cut + 1 :], quick)
     return 1 if wrong else 0
 
 
@@ -59,10 +66,7 @@ def _enumerate(folder: Path, shape: Shape, words: Sequence[str], quick: bool) ->
     began = time.monotonic()
     template = make(folder / "template", shape)
     steps = steps_of(copied(template, folder / "first"))
-    chosen = [step for step in steps if not words or any(word in step.name for word in words)]
-    if quick:
-        chosen = [step for step in chosen if step.occurrence == 1]
-    deaths = [death for step in chosen for death in deaths_at(step)]
+    deaths = [death for step in _chosen(steps, words, quick) for death in deaths_at(step)]
     numbered = list(enumerate(deaths))
 
     def one(given: tuple[int, Death]) -> Recovered:
@@ -81,6 +85,33 @@ def _enumerate(folder: Path, shape: Shape, words: Sequence[str], quick: bool) ->
         found = list(pool.map(one, numbered))
     _print(shape, steps, found, time.monotonic() - began)
     return sum(bool(one.wrong) for one in found)
+
+
+def _type_again(folder: Path, name: str, verb: verbs.Typed, words: Sequence[str], quick: bool) -> int:
+    began = time.monotonic()
+    saved = verbs.after_a_run(make(folder / "world", Shape(tracked="untracked" not in name)), verb)
+    steps = verbs.steps_of(saved, verb)
+    deaths = [death for step in _chosen(steps, words, quick) for death in deaths_at(step)]
+    missed, wrong = 0, 0
+    for death in deaths:
+        try:
+            missed += len(verbs.die_and_type_again(saved, verb, [death]))
+        except Undone as undone:
+            wrong += 1
+            print(f"WRONG {name}: {undone}", flush=True)
+            kill_left(saved.world.marker)
+    names = len({step.name for step in steps})
+    print(
+        f"{name}: {len(steps)} steps ({names} names), {len(deaths)} deaths: {missed} not reached; wrong {wrong} "
+        f"({time.monotonic() - began:.0f} s)",
+        flush=True,
+    )
+    return wrong
+
+
+def _chosen(steps: Sequence[Step], words: Sequence[str], quick: bool) -> list[Step]:
+    chosen = [step for step in steps if not words or any(word in step.name for word in words)]
+    return [step for step in chosen if step.occurrence == 1] if quick else chosen
 
 
 def _print(shape: Shape, steps: Sequence[Step], found: Sequence[Recovered], seconds: float) -> None:

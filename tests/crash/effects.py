@@ -14,6 +14,7 @@ import re
 import resource
 import signal
 import sys
+import tempfile
 import threading
 from dataclasses import asdict, dataclass
 from errno import ENOSPC
@@ -319,6 +320,8 @@ def _kind_of(path: str) -> str:
     """The name of a file without what differs from run to run."""
     if re.search(r"/objects/[0-9a-f]{2}(/|$)", path):
         return "object"
+    if path.startswith(tempfile.gettempdir() + os.sep) and "/project" not in path and "/home/" not in path:
+        return "temporary"
     name = Path(path).name
     name = re.sub(r"[0-9a-f]{12,}", "#", name)
     return re.sub(r"\d+", "#", name)

@@ -10,8 +10,10 @@ import os
 import re
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.attacks.oracle import _BOOKKEEPING
 from tests.attacks.play import alive, fingerprint
@@ -83,9 +85,11 @@ def complaints(world: World, before: Mapping[str, str], expected: Mapping[str, s
 def _complaints(world: World, before: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
     return [
         *_history(world, expected),
-        *_queue(world, expected),
+        *queue(world, expected),
         *_spent(world),
-        *_checkout(world, before),
+        *accounted(world),
+        *status(world),
+        *checkout(world, before),
         *kept(world),
         *repository_is_whole(world),
         *(f"a process is left: {process}" for process in left_alive(world)),
@@ -141,11 +145,7 @@ def _history(world: World, expected: Mapping[str, str]) -> Iterator[str]:
 def _spent(world: World) -> Iterator[str]:
     """No task has had more sessions held against it than it may use up."""
     charged: dict[str, int] = {}
-    for line in (world.own / "journal.jsonl").read_bytes().splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:  # torn
-            continue
+    for record in _records(world):
         if record.get("record") == "attempt-ended" and record["kind"] in ("scope", "gate", "accept", "agent"):
             charged[record["task"]] = charged.get(record["task"], 0) + 1
     yield from (
@@ -153,7 +153,35 @@ def _spent(world: World) -> Iterator[str]:
     )
 
 
-def _queue(world: World, expected: Mapping[str, str]) -> Iterator[str]:
+def accounted(world: World) -> Iterator[str]:
+    """Every session that was held is in the ledger, once, and has come to an end there."""
+    started: Counter[tuple[str, int]] = Counter()
+    going_on: dict[str, str] = {}
+    for record in _records(world):
+        match record["record"]:
+            case "session-started":
+                if record["owner"] in going_on:
+                    yield f"the session of {going_on[record['owner']]} has no end in the journal"
+                going_on[record["owner"]] = record["task"]
+                started[record["task"], record["attempt"]] += 1
+            case "session-ended":
+                going_on.pop(record["of"], None)
+    yield from (f"the session of {task} has no end in the journal" for task in going_on.values())
+    for task, number, _ in world.sessions:
+        if started[task, number] != 1:
+            yield f"attempt {number} of {task} had a session and is {started[task, number]} times in the ledger"
+
+
+def _records(world: World) -> Iterator[dict[str, Any]]:
+    for line in (world.own / "journal.jsonl").read_bytes().splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:  # torn
+            continue
+        yield record
+
+
+def queue(world: World, expected: Mapping[str, str]) -> Iterator[str]:
     """Every task file is in one folder, the right one, under its own name."""
     for task, outcome in expected.items():
         places = sorted(
@@ -165,10 +193,15 @@ def _queue(world: World, expected: Mapping[str, str]) -> Iterator[str]:
             yield f"{task} is in {places} instead of {folder}"
 
 
-def _checkout(world: World, before: Mapping[str, str]) -> Iterator[str]:
-    status = [line for line in _git(world, "status", "--porcelain").splitlines() if not line.startswith("??")]
-    if status:
-        yield f"git status: {status}"
+def status(world: World) -> Iterator[str]:
+    """Nothing that git tracks is changed and not committed."""
+    lines = [line for line in _git(world, "status", "--porcelain").splitlines() if not line.startswith("??")]
+    if lines:
+        yield f"git status: {lines}"
+
+
+def checkout(world: World, before: Mapping[str, str]) -> Iterator[str]:
+    """What is the user's is as it was."""
     after = users_files(world)
     for path in sorted(before.keys() | after.keys()):
         if before.get(path) != after.get(path):

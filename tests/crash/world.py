@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pytest_agenttasks import cli
 from tests.attacks.quick_runs import run_pytest
 from tests.crash import effects
 from tests.crash.effects import Plan
@@ -125,16 +126,13 @@ class World:
         self.starts += 1
         return Plan(log=str(self.folder / f"steps.{self.starts}"), **chosen)  # type: ignore[arg-type]
 
-    def start(self, plan: Plan | None = None, *more: str, timeout: float = 60) -> Ran:
+    def start(self, plan: Plan | None = None, *more: str) -> Ran:
         """One start of the run, to its end; with a plan its steps are counted, and it may die."""
-        output = self.folder / "output"
         workers: Sequence[str] = ()
         if self.shape.workers:
             workers = ("-n", str(self.shape.workers), "-p", "tests.crash.effects")
-        environment = self.environment
-        if plan is not None:
-            environment[effects.VARIABLE] = plan.text()
-        status = run_pytest(
+        return self._start(
+            plan,
             [
                 *OWN_PLUGINS,
                 *workers,
@@ -145,11 +143,21 @@ class World:
                 "no:cacheprovider",
                 *more,
             ],
-            cwd=self.path,
-            env=environment,
-            output=output,
-            timeout=timeout,
-            first=effects.install,
+        )
+
+    def type(self, *words: str, plan: Plan | None = None) -> Ran:
+        """`agenttasks` and these words, to its end; with a plan as `start`."""
+        return self._start(plan, words, cli.main)
+
+    def _start(
+        self, plan: Plan | None, argv: Sequence[str], main: Callable[[list[str]], int] | None = None
+    ) -> Ran:
+        output = self.folder / "output"
+        environment = self.environment
+        if plan is not None:
+            environment[effects.VARIABLE] = plan.text()
+        status = run_pytest(
+            argv, cwd=self.path, env=environment, output=output, timeout=60, first=effects.install, main=main
         )
         self.last = Ran(status, output.read_text(errors="backslashreplace"))
         return self.last
@@ -188,6 +196,7 @@ def make(folder: Path, shape: Shape) -> World:
         "retry_delay": 0,
         "sandbox": "none",
         "canary": "off",
+        "budget": {"day_sessions": 500},  # so that what is left is looked at before each session
     }
     repository.write("agenttasks.yaml", json.dumps(settings))
     queue = [f"tasks/{name}" for name in ("pending", "done", "failed")]
