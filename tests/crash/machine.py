@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.crash.effects import How
 from tests.crash.oracle import kept, left_alive, repository_is_whole
 from tests.crash.play import Death, Step, die
-from tests.crash.world import FAILS, Shape, World, kill_left, make
+from tests.crash.world import FAILS, LANDS, Shape, World, kill_left, make
 
 STEPS = (
     "journal.Journal.write(AttemptStarted) write journal.jsonl",
@@ -37,6 +36,24 @@ STEPS = (
     "journal.Journal.write(AttemptEnded) write journal.jsonl",
     "queue.move_untracked unlink #-lands.md",
     "claims.claimed unlink #-#.#-#.json",
+)
+TYPED = {
+    "reject": ("reject", LANDS, "-m", "not like this"),
+    "approve": ("approve",),
+    "requeue": ("requeue", FAILS, "-m", "once more"),
+}
+STEPS_OF_VERBS = (
+    "journal.Journal.write(Forward) write journal.jsonl",
+    "landing._lock_index link index.lock",
+    "landing.advance git update-ref",
+    "landing.advance git read-tree",
+    "landing._unlock unlink index.lock",
+    "journal.Journal.write(Rejected) write journal.jsonl",
+    "rejection._put_back unlink #-lands.md",
+    "approving.record_privately rename reviews.jsonl",
+    "journal.Journal.write(Released) write journal.jsonl",
+    "cli.requeue._put_back unlink #-fails.md",
+    "none: to its end",
 )
 COMMIT = "cd {{path}} && echo user >> {file} && git commit -q -m 'by the user' {file}"
 MEANWHILE = {
@@ -79,12 +96,16 @@ class Fate(RuleBasedStateMachine):
         self.numbered += 1
         self.world.task(f"1{self.numbered:02}-more", ("more/",))
 
-    @rule()
-    def the_user_tries_the_failed_again(self) -> None:
-        subprocess.run(
-            [sys.executable, "-m", "pytest_agenttasks.cli", "requeue", FAILS],
-            cwd=self.world.path, env=self.world.environment, capture_output=True, check=False,
-        )  # fmt: skip
+    @rule(
+        verb=st.sampled_from(sorted(TYPED)), step=st.sampled_from(STEPS_OF_VERBS),
+        how=st.sampled_from(["before", "within"]),
+    )  # fmt: skip
+    def the_user_types(self, verb: str, step: str, how: How) -> None:
+        """It does what it says, is killed, or does nothing and says why."""
+        limit = 60 if " git " in step else 0
+        ran = self.world.type(*TYPED[verb], plan=self.world.plan(step=step, how=how, limit=limit))
+        assert ran.status in (-9, 0, 4), ran.output
+        assert "Traceback" not in ran.output, ran.output
 
     @rule(
         step=st.sampled_from(STEPS), occurrence=st.integers(1, 2), how=st.sampled_from(["before", "within"]),
@@ -116,8 +137,13 @@ class Fate(RuleBasedStateMachine):
 
     @invariant()
     def no_task_has_landed_twice(self) -> None:
-        log = self.world.repository.git("log", "--format=%(trailers:key=Agent-Task,valueonly)").split()
-        assert len(log) == len(set(log)), log
+        git = self.world.repository.git
+        landed = git("log", "--format=%H %(trailers:key=Agent-Task,valueonly,separator=%x20)").splitlines()
+        taken_back = set(re.findall(r"(?m)^This reverts commit ([0-9a-f]+)", git("log", "--format=%B")))
+        standing = [
+            words[1] for line in landed if len(words := line.split()) > 1 and words[0] not in taken_back
+        ]
+        assert len(standing) == len(set(standing)), standing
 
     @invariant()
     def the_users_commits_are_in_the_branch(self) -> None:
