@@ -27,7 +27,7 @@ from .tasks.scope import judge
 from .tasks.task import Task
 from .trees.changes import Change
 from .trees.composition import commit, compose, composition, conflicts, diff
-from .turn import LOST_RACES, turn
+from .turn import LOST_RACES, ahead_of_others, is_behind, let_overtaken_land, turn, turn_after_overtaken
 from .venue import prepare, venue_of
 from .verified import move_branch, taken_up, write_passed
 
@@ -93,6 +93,12 @@ def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: floa
     task = this.task
     failures = [*failures, *failed_together(run, task)]
     this.add_wait(pause.wait(run, task.name) + spending.wait(run, task))
+    with ahead_of_others(run, task.name):
+        return _from_the_tip(run, this, failures, timeout)
+
+
+def _from_the_tip(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: float | None) -> Outcome:
+    task = this.task
     base = base_of(run)
     start = _start(run, this, failures, base)  # from the attempt before, which the next record hides
     run.journal.write(
@@ -153,18 +159,26 @@ def land(
     """Compose on the tip, gate exactly that tree, and move the branch to it; again when the branch has moved."""
     with ExitStack() as turns:
         for race in range(LANDING_TRIES):
-            if race == LOST_RACES:
-                turns.enter_context(turn(run, this.task.name))
-            passed = _land_on_tip(run, this, base_tree, changes, memory)
+            if race < LOST_RACES:
+                let_overtaken_land(run, this.task.name)
+            elif race == LOST_RACES:
+                turns.enter_context(turn_after_overtaken(run, this.task.name))
+            passed = _land_on_tip(run, this, base_tree, changes, memory, in_turn=race >= LOST_RACES)
             if passed is not None:
                 return _landed(run, this.task, passed)
     raise Ended(Outcome(Kind.MOVED, f"the branch moved {LANDING_TRIES} times while the gates ran"))
 
 
 def _land_on_tip(
-    run: Run, this: Attempt, base_tree: str, changes: Sequence[Change], memory: AgentMemory | None
+    run: Run,
+    this: Attempt,
+    base_tree: str,
+    changes: Sequence[Change],
+    memory: AgentMemory | None,
+    *,
+    in_turn: bool,
 ) -> Passed | None:
-    """One go at landing; None where the branch has moved meanwhile."""
+    """One go at landing; None where the branch has moved meanwhile, or is not to be moved now."""
     task = this.task
     refuse_edited(run, task)
     tip = base_of(run)
@@ -193,6 +207,8 @@ def _land_on_tip(
         prepare(run, run.tree_of(passed.new), passed.new)
 
     with turn(run, task.name):
+        if not in_turn and is_behind(run):
+            return None
         return passed if move_branch(run, task, passed, beside=next_workspace) else None
 
 

@@ -50,8 +50,8 @@ class History:
     bases: dict[tuple[str, int], str] = field(default_factory=dict)
     """The commit that each attempt (task and number) began from."""
     guarded: dict[str, CanaryAsked] = field(default_factory=dict)
-    together: set[str] = field(default_factory=set)
-    """The tasks that have failed only together with what had landed meanwhile, since they were queued."""
+    together: dict[str, int] = field(default_factory=dict)
+    """How often a task has failed only together with what had landed meanwhile, since it was queued."""
     ledger: Ledger = field(default_factory=Ledger)
     run: RunStarted | None = None
     """The last run that was begun."""
@@ -118,7 +118,7 @@ class History:
                 if self._without_ledger:
                     self._before += Spending(usd=record.cost_usd or 0.0)
                 if record.together:
-                    self.together.add(task)
+                    self.together[task] = self.together.get(task, 0) + 1
                 if record.charged:
                     self.charged[task] = self.charged.get(task, 0) + 1
             case ServicesStarted():
@@ -155,7 +155,7 @@ class History:
         self.failed.pop(task, None)
         self.charged.pop(task, None)
         self.ledger.begin_anew(task)
-        self.together.discard(task)
+        self.together.pop(task, None)
 
     def _close(self, task: str, attempt: int) -> None:
         """An attempt is over, whoever wrote that down."""

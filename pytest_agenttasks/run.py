@@ -111,6 +111,7 @@ class Run:
     ahead: Ahead
     slot: Slot
     turn: FileLock
+    overtaken: FileLock
     typed: frozenset[str] = frozenset()
     began: float = 0.0
     until: float | None = None
@@ -234,6 +235,7 @@ def open_run(
         ahead=Ahead(),
         slot=slot,
         turn=FileLock(repository.home / "turn.lock", thread_local=False),
+        overtaken=FileLock(repository.home / "overtaken.lock", thread_local=False),
         typed=typed,
         began=time.time() if began is None else began,
         until=until,

@@ -1,4 +1,4 @@
-"""Results that pass alone and fail together with what has landed meanwhile: nobody's fault the first time."""
+"""Results that pass alone and fail together with what has landed meanwhile: nobody's fault."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ def judged(
 ) -> Outcome:
     """What a red gate or acceptance on `tip` means for an attempt that began on `base_tree`.
 
-    Where the same changes pass without what has landed meanwhile, it is MOVED the first time for this task, and held
-    against it from then on: it has been told what it has to get along with.
+    Where the same changes pass without what has landed meanwhile, it is MOVED. That ends: after a few of those the others
+    wait for this task (`turn.ahead_of_others`).
     """
     if red.kind not in (Kind.GATE, Kind.ACCEPT) or not _passes_alone(run, this, tip, base_tree, changes):
         return red
     name = this.task.name
     if name in run.journal.history.passed:
         run.journal.write(Abandoned(task=name, attempt=this.number))
-    told_before = name in run.journal.history.together
     return replace(
         red,
-        kind=red.kind if told_before else Kind.MOVED,
+        kind=Kind.MOVED,
         summary=f"passes alone, fails together with what landed meanwhile: {red.summary}",
         together=True,
     )

@@ -1,6 +1,7 @@
 """Whose turn it is to land. Landings race: each verifies its result on the tip that it found, without a lock, and the
 branch moves for whoever is ready first. One that has lost a few times takes the turn, and holds it while its gates run:
-whoever else is ready to move the branch waits for that."""
+whoever else is ready to move the branch waits for that. A task whose results have failed only because others had landed
+before it is not overtaken again: from before its next session until its landing the others do not land."""
 
 from __future__ import annotations
 
@@ -16,6 +17,8 @@ from .run import Run
 
 LOST_RACES = 2
 """After so many a landing takes the turn."""
+OVERTAKEN = 2
+"""After so many results that failed only together with what had landed meanwhile, the others wait for the task."""
 LOOK = 0.02
 """Seconds between two looks at a lock that another process holds."""
 
@@ -25,6 +28,46 @@ def turn(run: Run, task: str) -> Iterator[None]:
     """Hold the turn, also where it is held already; nobody else moves the branch meanwhile. Shown while waited for."""
     with held(lambda: taken(run.turn), shown(run, task, "waiting for another task to land")):
         yield
+
+
+@contextmanager
+def ahead_of_others(run: Run, task: str) -> Iterator[None]:
+    """Around an attempt, from before it looks at the branch. What the runner itself commits to queue and memory goes on."""
+    if run.journal.history.together.get(task, 0) < OVERTAKEN:
+        yield
+        return
+    with held(lambda: taken(run.overtaken), shown(run, task, _WAITING)):
+        with turn(run, task):
+            pass  # whoever was about to move the branch has done so
+        yield
+
+
+def let_overtaken_land(run: Run, task: str) -> None:
+    """Wait until no other task is ahead of this one. Not to be called with the turn, which that one needs."""
+    with held(lambda: taken(run.overtaken), shown(run, task, _WAITING)):
+        pass
+
+
+def is_behind(run: Run) -> bool:
+    """Whether another task is ahead. True now and then while somebody only looks."""
+    lock = taken(run.overtaken)
+    if lock is not None:
+        lock.release()
+    return lock is None
+
+
+@contextmanager
+def turn_after_overtaken(run: Run, task: str) -> Iterator[None]:
+    """The turn, to keep while gates run, with nobody ahead who has looked at the branch already."""
+    while True:
+        let_overtaken_land(run, task)
+        with turn(run, task):
+            if not is_behind(run):
+                yield
+                return
+
+
+_WAITING = "waiting for a task that others have overtaken"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 from pytest_agenttasks.journal import Journal
 from pytest_agenttasks.queue import task_files
 from tests.living import until
-from tests.runner_processes import RunnerProcess, configured, go, hold, processes, queued
+from tests.runner_processes import RunnerProcess, configured, go, hold, processes, queued, steps
 from tests.user_repository import UserRepository, task_text
 
 
@@ -65,7 +65,7 @@ def test_twenty_tasks_of_four_processes_make_twenty_verified_commits(
     assert repository.status() == ""
 
 
-def test_a_result_that_passes_alone_and_fails_with_the_others_is_charged_only_the_second_time(
+def test_a_task_that_others_have_overtaken_twice_is_never_charged_and_then_lands_first(
     repository: UserRepository, script: Path, tmp_path: Path
 ) -> None:
     configured(repository)
@@ -76,27 +76,34 @@ def test_a_result_that_passes_alone_and_fails_with_the_others_is_charged_only_th
             "[ -e src/c.txt ] || exit 0\n"
             "! [ -e src/x.txt ] || grep -q attempt-2 src/c.txt || clash x\n"
             "! [ -e src/y.txt ] || grep -q attempt-3 src/c.txt || clash y\n"
+            "! [ -e src/z.txt ] || clash z\n"
         },
     )
-    queued(repository, {"001-c": "src/c.txt", "002-x": "src/x.txt", "003-y": "src/y.txt"})
+    queued(
+        repository,
+        {"001-c": "src/c.txt", "002-x": "src/x.txt", "003-y": "src/y.txt", "004-z": "src/z.txt"},
+    )
     script.write_text(
         f'echo "$TASK attempt-$ATTEMPT" >> "$FILE"\ncp "$PROMPT" {tmp_path}/prompt-$TASK-$ATTEMPT\n'
         + hold(tmp_path, "001-c")
     )
     with processes(repository, script, 2) as (clashing, other):
-        for attempt, blocker, kind in ((1, "002-x", "moved"), (2, "003-y", "gate")):
+        for attempt, blocker in ((1, "002-x"), (2, "003-y")):
             clashing.tell("attempt", "001-c")
             until((tmp_path / f"there-001-c-{attempt}").exists)
             assert other.attempt(blocker)["kind"] == "landed"
             go(tmp_path, f"001-c-{attempt}")
             answer = clashing.answer()
-            assert answer["kind"] == kind, answer
+            assert answer["kind"] == "moved", answer
             assert "passes alone, fails together with what landed meanwhile" in answer["summary"]
             assert f"clash with {blocker[-1]}" in answer["evidence"]
         clashing.tell("attempt", "001-c")
         until((tmp_path / "there-001-c-3").exists)
+        other.tell("attempt", "004-z")
+        until(lambda: "waiting for a task that others have overtaken" in steps(script))
         go(tmp_path, "001-c-3")
         assert clashing.answer()["kind"] == "landed"
+        assert other.answer()["kind"] == "moved"
     told = (tmp_path / "prompt-001-c-2").read_text()
     assert "attempt 1 of 2" in told
     assert "clash with x" in told
@@ -104,9 +111,48 @@ def test_a_result_that_passes_alone_and_fails_with_the_others_is_charged_only_th
     assert "The files of the last attempt are in place" in told
     assert "clash with y" in (tmp_path / "prompt-001-c-3").read_text()
     history = Journal(repository.path / ".git/agenttasks/journal.jsonl").history
-    assert [ended.kind for ended in history.ended["001-c"]] == ["moved", "gate", "landed"]
-    assert history.together == set()
+    assert [ended.kind for ended in history.ended["001-c"]] == ["moved", "moved", "landed"]
+    assert history.charged.get("001-c", 0) == 0
+    assert history.together == {"004-z": 1}
     assert repository.status() == ""
+
+
+def test_whose_gates_ran_already_waits_too_for_one_that_others_have_overtaken(
+    repository: UserRepository, script: Path, tmp_path: Path
+) -> None:
+    configured(repository)
+    gate = (
+        f"if [ -e src/w.txt ] && [ ! -e {tmp_path}/open ]; then touch {tmp_path}/gating; read on < {tmp_path}/gate; fi\n"
+        "[ -e src/c.txt ] || exit 0\n"
+        "! [ -e src/x.txt ] || grep -q attempt-2 src/c.txt || exit 1\n"
+        "! [ -e src/y.txt ] || grep -q attempt-3 src/c.txt || exit 1\n"
+    )
+    repository.commit("gate", **{"gate.sh": gate})
+    os.mkfifo(tmp_path / "gate")
+    queued(
+        repository,
+        {"001-c": "src/c.txt", "002-x": "src/x.txt", "003-y": "src/y.txt", "004-w": "src/w.txt"},
+    )
+    script.write_text('echo "$TASK attempt-$ATTEMPT" >> "$FILE"\n' + hold(tmp_path, "001-c"))
+    with processes(repository, script, 2) as (clashing, other):
+        for attempt, blocker in ((1, "002-x"), (2, "003-y")):
+            clashing.tell("attempt", "001-c")
+            until((tmp_path / f"there-001-c-{attempt}").exists)
+            assert other.attempt(blocker)["kind"] == "landed"
+            go(tmp_path, f"001-c-{attempt}")
+            assert clashing.answer()["kind"] == "moved"
+        other.tell("attempt", "004-w")
+        until((tmp_path / "gating").exists)
+        clashing.tell("attempt", "001-c")
+        until((tmp_path / "there-001-c-3").exists)
+        (tmp_path / "open").touch()
+        (tmp_path / "gate").write_text("on\n")
+        until(lambda: "waiting for a task that others have overtaken" in steps(script))
+        go(tmp_path, "001-c-3")
+        assert clashing.answer()["kind"] == "landed"
+        assert other.answer()["kind"] == "landed"
+    subjects = [subject for subject in repository.subjects() if " complete " in subject]
+    assert [subject.split()[2] for subject in subjects] == ["002-x", "003-y", "001-c", "004-w"]
 
 
 def test_a_task_that_fails_alone_too_is_charged_whatever_landed_meanwhile(

@@ -721,4 +721,20 @@ MUTANTS += (
         "        bill = None\n",
         (f"{DEATHS}::test_a_death_at_each_step_until_a_session_is_over",),
     ),
+    Mutant(
+        "I1",
+        "whose gates ran already overtakes a task for the third time",
+        "attempt.py",
+        "        if not in_turn and is_behind(run):\n            return None\n",
+        "",
+        ("tests/test_several_landings.py",),
+    ),
+    Mutant(
+        "I1",
+        "nobody waits for a task that others have overtaken",
+        "turn.py",
+        "history.together.get(task, 0) < OVERTAKEN",
+        "history.together.get(task, 0) >= 0",
+        ("tests/test_several_landings.py",),
+    ),
 )
