@@ -8,8 +8,8 @@ from collections.abc import Callable
 from msgspec.structs import asdict
 
 from . import gates, review_session
+from .agents.registry import UNPRICED, unknown
 from .agents.registry import preflight as agent_preflight
-from .agents.registry import unknown
 from .base import memory_of, rules_of
 from .bookkeeping import commit_queue
 from .journal_records import RunStarted
@@ -119,7 +119,23 @@ def check_agent(run: Run, say: Callable[[str], None]) -> None:
             raise SetupError(unknown(settings.name, run.agent_named_by))
     elif described:
         say(f"agent {settings.name}: {described}")
+    _warn_of_limits_in_money(run, say)
     agent_files(run, settings)
+
+
+def _warn_of_limits_in_money(run: Run, say: Callable[[str], None]) -> None:
+    name, budget = run.settings.agent.name, run.settings.budget
+    limits = {
+        "agent.budget_usd": run.settings.agent.budget_usd,
+        "budget.usd": budget.usd,
+        "budget.task_usd": budget.task_usd,
+        "budget.day_usd": budget.day_usd,
+    }
+    if name in UNPRICED and (held := [key for key, limit in limits.items() if limit is not None]):
+        say(
+            f"WARNING: agent `{name}` does not tell what its sessions cost, so {', '.join(held)} cannot count them; limit it by "
+            "sessions (`budget.sessions`, `task_sessions`, `day_sessions`)"
+        )
 
 
 def landed_commit(run: Run, name: str) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_agenttasks.journal_records import ProgramStarted
 from pytest_agenttasks.outcome import SetupError
-from pytest_agenttasks.preflight import check
+from pytest_agenttasks.preflight import check, check_agent
 from pytest_agenttasks.processes.supervisor import process_start_time
 from pytest_agenttasks.queue import open_queue
 from pytest_agenttasks.run import Run
@@ -49,6 +49,19 @@ def test_an_unknown_agent_is_refused(repository: UserRepository) -> None:
     )
     with opened(repository) as run:
         assert "no agent named `nobody`; use claude, command or replay" in refusal(run)
+
+
+def test_limits_in_money_of_an_agent_that_tells_no_costs_are_warned_of(repository: UserRepository) -> None:
+    said: list[str] = []
+    settings = "agent: {name: command, command: 'true'}\ngates: [{name: tests, run: 'true'}]\n"
+    repository.commit("settings", **{"agenttasks.yaml": settings + "budget: {day_usd: 5, sessions: 9}\n"})
+    with opened(repository) as run:
+        check_agent(run, said.append)
+    assert "`command` does not tell what its sessions cost, so budget.day_usd cannot count them" in said[-1]
+    repository.commit("settings", **{"agenttasks.yaml": settings + "budget: {sessions: 9}\n"})
+    with opened(repository) as run:
+        check_agent(run, said.append)
+    assert "WARNING" not in said[-1]
 
 
 def test_a_full_disk_is_refused(repository: UserRepository, monkeypatch: pytest.MonkeyPatch) -> None:

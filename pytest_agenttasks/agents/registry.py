@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from ..settings.records import AgentSettings
 from . import claude, command, replay
 
+UNPRICED = frozenset({"command"})
+"""Agents of these that never tell what a session has cost."""
 BuiltIn = claude.ClaudeAgent | command.CommandAgent | replay.ReplayAgent
 
 
