@@ -42,7 +42,9 @@ def check(
     (check_agents or check_agent)(run, say)
     for line in review_session.preflight(run):
         say(line)
-    _begin(run, say)
+    _settle_queue(run, say)
+    _write_down_start(run)
+    _refuse_red_base(run)
 
 
 @named("nothing can land")
@@ -53,7 +55,8 @@ def check_landing(run: Run, say: Callable[[str], None]) -> None:
     _look_at_gates(run, say)
     for line in review_session.preflight(run):
         say(line)
-    _begin(run, say)
+    _settle_queue(run, say)
+    _refuse_red_base(run)
 
 
 def _mend(run: Run, say: Callable[[str], None]) -> None:
@@ -81,12 +84,13 @@ def _look_at_gates(run: Run, say: Callable[[str], None]) -> None:
         say(f"limits: {run.programs.cgroups.unheld}; to have them: {cgroup_tree.remedy()}")
 
 
-def _begin(run: Run, say: Callable[[str], None]) -> None:
+def _settle_queue(run: Run, say: Callable[[str], None]) -> None:
     ensure_folders(run.queue)
     if committed := commit_queue(run):
         say(f"committed the queue's new and edited files as {committed[:10]}")
-    tip = run.repository.tip()
-    tree = run.repository.tree_of(tip)
+
+
+def _write_down_start(run: Run) -> None:
     confined = run.programs.sandbox
     run.events.write(
         "sandbox", active="bwrap" if confined.active else "none", version=confined.version or None,
@@ -101,7 +105,11 @@ def _begin(run: Run, say: Callable[[str], None]) -> None:
             budget={key: each for key, each in asdict(run.settings.budget).items() if each is not None},
         )
     )
-    red = gates.green_base(run, run.settings.gates, tree, tip)
+
+
+def _refuse_red_base(run: Run) -> None:
+    tip = run.repository.tip()
+    red = gates.green_base(run, run.settings.gates, run.repository.tree_of(tip), tip)
     if red is not None:
         raise SetupError(gates.explain_red_base(run, red))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_agenttasks import preflight
-from pytest_agenttasks.cli import main
+from pytest_agenttasks.cli import main, spent
 from pytest_agenttasks.journal import Journal
 from pytest_agenttasks.outcome import Kind
 from tests import opened as opening
@@ -117,6 +117,8 @@ def test_what_was_finished_by_hand_lands_like_any_task(
     last = journal.history.ended[NAME][-1]
     assert (last.attempt, last.kind, last.by_hand) == (2, Kind.LANDED, True)
     assert journal.history.sessions == 1, "nobody but the agent has had one"
+    assert (found := spent.last_run(journal.history)) is not None
+    assert found.spent.sessions == 1, "to land is no run"
     assert NAME in journal.history.landed
     assert (failed.path / f"tasks/logs/{NAME}/report.md").read_text().startswith(f"# {NAME} has failed")
     assert not worktree(failed).parent.exists()
