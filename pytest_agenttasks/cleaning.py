@@ -17,7 +17,7 @@ from pathlib import Path
 from . import approvals, slots
 from .history import History
 from .owner import process_lives, slot_of
-from .queue import Queue
+from .queue import Queue, names
 from .report.eventlog import rotated
 from .trees.attempts import attempts
 from .trees.changes import shown
@@ -69,6 +69,7 @@ def plan(
     if shadow is not None:
         history.add_stored(attempts(shadow))
     settled = approvals.settled(repository, queue, history, approvals.read(repository, queue))
+    settled -= _open_elsewhere(repository, queue, history)
     used = _used(repository, history)
     items = [
         *(_attempts(shadow, history, settled, before) if shadow is not None else ()),
@@ -143,6 +144,13 @@ def size_of(path: Path) -> int:
                 except OSError:
                     continue
     return total
+
+
+def _open_elsewhere(repository: Repository, queue: Queue, history: History) -> set[str]:
+    """The names that tasks of the repository's other queues have, unless done: attempts know a task by its name alone."""
+    others = (repository.top / relative for relative in history.queues - {queue.relative})
+    folders = (folder for other in others if other.is_dir() for folder in other.iterdir() if folder.is_dir())
+    return {name for folder in folders if folder.name != "done" for name in names(folder)}
 
 
 def _used(repository: Repository, history: History) -> set[int]:

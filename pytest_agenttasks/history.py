@@ -55,6 +55,8 @@ class History:
     ledger: Ledger = field(default_factory=Ledger)
     run: RunStarted | None = None
     """The last run that was begun."""
+    queues: set[str] = field(default_factory=set)
+    """The queues that runs have been on, as `queue.Queue.relative` has them."""
     forward: Forward | None = None
     running: dict[str, AttemptStarted] = field(default_factory=dict)
     interrupted: dict[str, AttemptStarted] = field(default_factory=dict)
@@ -86,6 +88,7 @@ class History:
         match record:
             case RunStarted():
                 self.run = record
+                self.queues.add(record.queue)
                 self.programs.pop(record.owner, None)
             case AttemptStarted(task=task):
                 self.attempts[task] = max(self.attempts.get(task, 0), record.attempt)

@@ -15,7 +15,7 @@ from pytest_agenttasks import cleaning
 from pytest_agenttasks.cli import main
 from pytest_agenttasks.cli.clean import parse_age
 from pytest_agenttasks.journal import Journal
-from pytest_agenttasks.journal_records import AttemptStarted, Passed, ProgramStarted
+from pytest_agenttasks.journal_records import AttemptStarted, Passed, ProgramStarted, RunStarted
 from pytest_agenttasks.outcome import SetupError
 from pytest_agenttasks.trees.places import state_folder
 from pytest_agenttasks.trees.repository import discover
@@ -216,6 +216,18 @@ def test_a_verified_result_is_kept_though_only_the_journal_knows_of_it(
     assert private_git(landed, "cat-file", "-t", kept) == "commit\n"
     with pytest.raises(subprocess.CalledProcessError):
         private_git(landed, "cat-file", "-t", stray)
+
+
+def test_a_task_of_another_queue_with_the_same_name_keeps_its_attempts(
+    landed: UserRepository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    approve(landed)
+    journal = Journal(discover(landed.path).home / "journal.jsonl", "1.1.1")
+    journal.write(RunStarted(pid=1, queue="more/tasks", branch="refs/heads/work"))
+    landed.write("more/tasks/failed/001-first.md", "# Another\n")
+    assert {what for what, _ in dropped(clean(capsys))} == {"workspace"}
+    (landed.path / "more/tasks/failed/001-first.md").unlink()
+    assert ("attempt", "001-first 1") in dropped(clean(capsys))
 
 
 def test_while_a_run_goes_on_it_refuses_and_other_slots_stay(
