@@ -31,7 +31,7 @@ MOMENTS = {
     ),
     "open": (
         Death(Step("workbench._put git checkout-index"), "within", 60),
-        Death(Step("workbench.open_attempt rename #-fails.json", 2)),
+        Death(Step("workbench._record rename #-fails.json", 2)),
     ),
     "land": (
         Death(Step("trees.attempts.keep unlink #.#.lock")),

@@ -298,8 +298,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "I8",
         "who moves the branch does not wait for the turn of another",
         "attempt.py",
-        "    with turn(run, task.name):\n        return passed if",
-        "    if task.name:\n        return passed if",
+        "    with turn(run, task.name):\n        if not in_turn",
+        "    if task.name:\n        if not in_turn",
         ("tests/test_several_landings.py::test_who_has_lost_twice_gets_a_turn_that_the_others_wait_for",),
     ),
     Mutant(
