@@ -27,7 +27,7 @@ from .tasks.scope import judge
 from .tasks.task import Task
 from .trees.changes import Change
 from .trees.composition import commit, compose, composition, conflicts, diff
-from .turn import LOST_RACES, ahead_of_others, is_behind, let_overtaken_land, turn, turn_after_overtaken
+from .turn import LOST_RACES, ahead_of_others, another_is_ahead, let_others_land, turn, turn_behind_others
 from .venue import prepare, venue_of
 from .verified import move_branch, taken_up, write_passed
 
@@ -92,9 +92,12 @@ def _record(run: Run, this: Attempt, outcome: Outcome) -> None:
 def _attempt(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: float | None) -> Outcome:
     task = this.task
     failures = [*failures, *failed_together(run, task)]
-    this.add_wait(pause.wait(run, task.name) + spending.wait(run, task))
-    with ahead_of_others(run, task.name):
-        return _from_the_tip(run, this, failures, timeout)
+    while True:
+        this.add_wait(pause.wait(run, task.name) + spending.wait(run, task))
+        with ahead_of_others(run, task.name) as waited:
+            this.add_wait(waited)
+            if not pause.goes_on(run):  # nobody has to wait with a landing for a service that is out
+                return _from_the_tip(run, this, failures, timeout)
 
 
 def _from_the_tip(run: Run, this: Attempt, failures: Sequence[Outcome], timeout: float | None) -> Outcome:
@@ -159,10 +162,10 @@ def land(
     """Compose on the tip, gate exactly that tree, and move the branch to it; again when the branch has moved."""
     with ExitStack() as turns:
         for race in range(LANDING_TRIES):
-            if race < LOST_RACES:
-                let_overtaken_land(run, this.task.name)
+            if 0 < race < LOST_RACES:  # by then the result is verified once, and written down
+                this.add_wait(let_others_land(run, this.task.name))
             elif race == LOST_RACES:
-                turns.enter_context(turn_after_overtaken(run, this.task.name))
+                turns.enter_context(turn_behind_others(run, this.task.name))
             passed = _land_on_tip(run, this, base_tree, changes, memory, in_turn=race >= LOST_RACES)
             if passed is not None:
                 return _landed(run, this.task, passed)
@@ -207,7 +210,7 @@ def _land_on_tip(
         prepare(run, run.tree_of(passed.new), passed.new)
 
     with turn(run, task.name):
-        if not in_turn and is_behind(run):
+        if not in_turn and another_is_ahead(run):
             return None
         return passed if move_branch(run, task, passed, beside=next_workspace) else None
 

@@ -139,11 +139,13 @@ def settle_all(run: Run) -> list[str]:
     """Results that are on the branch although a crash kept that from being written down; a line for each, and for those that
     are still to land.
 
-    Those of a process that lives are its own to write down.
+    Those of a process that lives are its own to write down, and those of another queue that queue's.
     """
     lines = []
     for passed in list(run.journal.history.passed.values()):
         if passed.owner != run.owner and lives(passed.owner):
+            continue
+        if passed.queue not in ("", run.queue.relative):
             continue
         if is_ancestor(run.repository, passed.new, "HEAD"):
             _record_landed(run, passed)  # first: nobody asks any more for what is settled

@@ -97,6 +97,7 @@ class Passed(Record, frozen=True, tag="passed"):
     branch: str
     task_blob: str
     tracked: bool
+    queue: str = ""
 
 
 class Abandoned(Record, frozen=True, tag="abandoned"):
@@ -107,12 +108,14 @@ class Abandoned(Record, frozen=True, tag="abandoned"):
 
 
 class Forward(Record, frozen=True, tag="forward"):
-    """The branch is about to move from `old` to `new`, under an index lock that holds the text `lock`."""
+    """The branch is about to move from `old` to `new`, and with it the checkout at `top`, under an index lock that holds the
+    text `lock`."""
 
     old: str
     new: str
     branch: str
     lock: str
+    top: str = ""
 
 
 class Forwarded(Record, frozen=True, tag="forwarded"):

@@ -22,6 +22,7 @@ from .held_signals import uninterrupted
 from .journal import Journal
 from .journal_records import Forward, Forwarded, Withdrawn
 from .left_by_git import remove_ref_locks, wait_for_landing
+from .outcome import SetupError
 from .trees.composition import diff
 from .trees.git import GitError
 from .trees.handover import send
@@ -63,7 +64,7 @@ def advance(
         journal.refresh()
         _mend(shadow, journal)  # what a process that was killed has left: nobody else is here
         # Before the lock: a kill must never leave one that the next start does not know as ours.
-        journal.write(Forward(old=old, new=new, branch=branch, lock=token))
+        journal.write(Forward(old=old, new=new, branch=branch, lock=token, top=str(repository.top)))
         try:
             _lock_index(repository, token)
             _copy_index(repository, copy)
@@ -97,14 +98,16 @@ def advance(
 
 
 @contextmanager
-def between_landings(shadow: Shadow, journal: Journal) -> Iterator[None]:
-    """While no landing goes on, and none is half-way: what is read of branch, index and checkout fits together."""
+def between_landings(shadow: Shadow, journal: Journal) -> Iterator[str | None]:
+    """While no landing goes on, and none is half-way: what is read of branch, index and checkout fits together. Yields what
+    `recover` returns."""
     with FileLock(shadow.repository.home / "landing.lock"):
         journal.refresh()
+        line = None
         if journal.history.forward is not None:
             with uninterrupted():
-                _mend(shadow, journal)
-        yield
+                line = _mend(shadow, journal)
+        yield line
 
 
 def recover(shadow: Shadow, journal: Journal) -> str | None:
@@ -138,6 +141,11 @@ def _mend(shadow: Shadow, journal: Journal) -> str | None:
     _clear_copies(repository)
     if record is None:
         return None
+    if record.top not in ("", str(repository.top)) and Path(record.top).is_dir():
+        raise SetupError(
+            f"{record.top}: a landing there was cut short by a kill, and only there it can be finished: start a run in that "
+            "checkout (`agenttasks run`, also without a task), then try again here"
+        )
     wait_for_landing(repository)
     _unlock(repository, record.lock)
     remove_ref_locks(repository, record.branch, record.new, record.at)

@@ -113,6 +113,12 @@ def jittered(now: float, until: float) -> float:
     return until + random.uniform(0, min(max(until - now, 0.0) * JITTER, MOST_JITTER))
 
 
+def goes_on(run: Run) -> bool:
+    """Whether the agents' service is out, as far as is known."""
+    known = load(_file(run, None), Pause)
+    return known is not None and known.until > time.time()
+
+
 def wait(run: Run, task: str, agent: AgentSettings | None = None) -> float:
     """Return when no pause goes on, with the seconds that took.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from .trees.repository import Repository
 REPORT = ".report"
 """How the stem of a failed task's report ends; such a file is no task."""
 LOG_NAME = "LOG.md"
+_NEW = ".new"
+_LONG_AGO = 60.0
+"""Seconds; nobody takes so long to write a task file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +167,29 @@ def move_untracked(queue: Queue, name: str, folder: str, new_name: str | None = 
     return target
 
 
-def finish_moves(queue: Queue) -> None:
-    """End moves that a kill has cut short: then a task file has two names, in `pending` and where it goes to."""
+def rewrite(file: Path, data: bytes) -> None:
+    """Replace a task file's text in one step. What a kill leaves beside it has one name, and goes with the next start."""
+    temporary = file.with_name(f".{file.name}{_NEW}")
+    temporary.write_bytes(data)
+    temporary.replace(file)
+
+
+def finish_moves(queue: Queue, charged: Callable[[], Container[str]]) -> None:
+    """End moves that a kill has cut short: then a task file has two names, in `pending` and in another folder.
+
+    One that is in `failed` too is on its way there where its task was charged since it was queued, else on its way back.
+    """
     for file in task_files(queue.pending):
-        if file.lstat().st_nlink > 1 and any(
-            _same(file, folder / file.name) for folder in (queue.done, queue.failed)
-        ):
-            file.unlink()
+        if file.lstat().st_nlink == 1:
+            continue
+        if _same(file, queue.done / file.name):
+            file.unlink(missing_ok=True)
+        elif _same(file, failed := queue.failed / file.name):
+            (file if file.stem in charged() else failed).unlink(missing_ok=True)
+    for folder in (queue.pending, queue.failed):
+        for left in folder.glob(f".*.md{_NEW}"):
+            if time.time() - left.lstat().st_mtime > _LONG_AGO:
+                left.unlink(missing_ok=True)
 
 
 def _same(file: Path, other: Path) -> bool:

@@ -28,12 +28,13 @@ def recover_all(run: Run, say: Callable[[str], None]) -> None:
     for of in sorted(run.journal.history.owners()):
         if not _goes_on(run, of):
             _recover(run, of, say)
-    _finish_landings(run, say)
+    finish_landings(run, say)
 
 
 def anything_left(history: History) -> bool:
-    """Whether `recover_all` may find something, as far as the journal tells."""
-    return history.forward is not None or bool(history.passed) or bool(history.owners())
+    """Whether a run was killed, or a result waits, as far as the journal tells: then `recover_all` has something to do."""
+    opened = (history.passed, history.running, history.interrupted, history.ledger.going_on, history.services)
+    return history.forward is not None or any(opened)
 
 
 def recover_worker(run: Run, dead: str, say: Callable[[str], None]) -> bool:
@@ -44,7 +45,7 @@ def recover_worker(run: Run, dead: str, say: Callable[[str], None]) -> bool:
     if _goes_on(run, dead):
         return False
     _recover(run, dead, say)
-    _finish_landings(run, say)
+    finish_landings(run, say)
     return True
 
 
@@ -85,7 +86,8 @@ def _recover(run: Run, dead: str, say: Callable[[str], None]) -> None:
         run.journal.write(Recovered(of=dead))
 
 
-def _finish_landings(run: Run, say: Callable[[str], None]) -> None:
+def finish_landings(run: Run, say: Callable[[str], None]) -> None:
+    """A landing that is half-way, and results that have landed without being written down. Raises SetupError."""
     try:
         line = landing.recover(run.shadow, run.journal)
     except landing.InTheWay as error:

@@ -21,11 +21,10 @@ from .keeping_memory import memory_changes
 from .landing import BranchMoved, advance, between_landings
 from .outcome import SetupError
 from .prompt import TakenBack
-from .queue import names
+from .queue import names, rewrite
 from .report.printable import encodable, one_line
 from .reviewers_note import with_note
 from .run import Run
-from .state_file import put
 from .tasks.task import read
 from .trees.changes import Change, shown
 from .trees.composition import addition, commit, compose, diff, readable_patch, removal, write_blob
@@ -116,7 +115,7 @@ def own_changes(run: Run, commit_id: str) -> tuple[Change, ...]:
 
 def _landed(run: Run, name: str) -> Landed:
     landed = run.journal.history.landed.get(name)
-    if landed is None and name in run.journal.history.rejected:
+    if landed is None and name in run.journal.history.rejected and name in names(run.queue.pending):
         raise SetupError(
             f"{name}: rejected already, and queued again; what else the next session has to know goes into its task file"
         )
@@ -232,15 +231,15 @@ def _put_back(run: Run, name: str, why: str) -> None:
         os.link(done, pending, follow_symlinks=False)
     if os.path.lexists(done):
         done.unlink()
-    write_note(pending, why)
+    _write_note(pending, why)
 
 
-def write_note(file: Path, note: str) -> None:
-    """Put a note into a task file of the checkout, in one step. Raises SetupError as `with_note`."""
+def _write_note(file: Path, note: str) -> None:
+    """Raises SetupError as `with_note`."""
     data = file.read_bytes()
     noted = with_note(file, data, note)
     if noted != data:
-        put(file, noted)
+        rewrite(file, noted)
 
 
 def _conflict(run: Run, name: str, commit_id: str, paths: list[str]) -> str:

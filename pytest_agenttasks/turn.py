@@ -19,6 +19,7 @@ LOST_RACES = 2
 """After so many a landing takes the turn."""
 OVERTAKEN = 2
 """After so many results that failed only together with what had landed meanwhile, the others wait for the task."""
+_WAITING = "waiting for a task that others have overtaken"
 LOOK = 0.02
 """Seconds between two looks at a lock that another process holds."""
 
@@ -31,25 +32,28 @@ def turn(run: Run, task: str) -> Iterator[None]:
 
 
 @contextmanager
-def ahead_of_others(run: Run, task: str) -> Iterator[None]:
-    """Around an attempt, from before it looks at the branch. What the runner itself commits to queue and memory goes on."""
+def ahead_of_others(run: Run, task: str) -> Iterator[float]:
+    """Around an attempt, from before it looks at the branch; yields the seconds that were waited. What the runner itself
+    commits to queue and memory goes on."""
+    began = time.monotonic()
     if run.journal.history.together.get(task, 0) < OVERTAKEN:
-        yield
+        yield 0.0
         return
     with held(lambda: taken(run.overtaken), shown(run, task, _WAITING)):
         with turn(run, task):
             pass  # whoever was about to move the branch has done so
-        yield
+        yield time.monotonic() - began
 
 
-def let_overtaken_land(run: Run, task: str) -> None:
-    """Wait until no other task is ahead of this one. Not to be called with the turn, which that one needs."""
+def let_others_land(run: Run, task: str) -> float:
+    """Wait until no other task is ahead of this one, with the seconds that took. Not with the turn, which that one needs."""
+    began = time.monotonic()
     with held(lambda: taken(run.overtaken), shown(run, task, _WAITING)):
-        pass
+        return time.monotonic() - began
 
 
-def is_behind(run: Run) -> bool:
-    """Whether another task is ahead. True now and then while somebody only looks."""
+def another_is_ahead(run: Run) -> bool:
+    """True now and then while somebody only looks."""
     lock = taken(run.overtaken)
     if lock is not None:
         lock.release()
@@ -57,17 +61,14 @@ def is_behind(run: Run) -> bool:
 
 
 @contextmanager
-def turn_after_overtaken(run: Run, task: str) -> Iterator[None]:
+def turn_behind_others(run: Run, task: str) -> Iterator[None]:
     """The turn, to keep while gates run, with nobody ahead who has looked at the branch already."""
     while True:
-        let_overtaken_land(run, task)
+        let_others_land(run, task)
         with turn(run, task):
-            if not is_behind(run):
+            if not another_is_ahead(run):
                 yield
                 return
-
-
-_WAITING = "waiting for a task that others have overtaken"
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def write_passed(run: Run, this: Attempt, tip: Base, done: str, memory: AgentMem
     refuse_edited(run, task)
     passed = Passed(
         task=task.name, attempt=this.number, old=tip.commit, new=new, commit=done, branch=run.branch,
-        task_blob=text_id(run, task), tracked=run.queue.tracked,
+        task_blob=text_id(run, task), tracked=run.queue.tracked, queue=run.queue.relative,
     )  # fmt: skip
     run.journal.write(passed)
     return passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -131,24 +132,24 @@ def test_of_a_place_one_thing_is_known_and_to_one_only(tmp_path: Path) -> None:
         def first() -> Prepared:
             may_end.wait(10)
             order.append("first")
-            return Prepared(where, (1, 1), "1", "1")
+            return Prepared(where, (1, 1, 1), "1", "1")
 
         def second() -> Prepared:
             order.append("second")
-            return Prepared(where, (1, 1), "2", "2")
+            return Prepared(where, (1, 1, 1), "2", "2")
 
         ahead.start("agent", first)
         threading.Timer(0, may_end.set).start()
         ahead.start("agent", second)
         assert ahead.take("gate") is None
-        assert ahead.take("agent") == Prepared(where, (1, 1), "2", "2")
+        assert ahead.take("agent") == Prepared(where, (1, 1, 1), "2", "2")
         assert order == ["first", "second"]
         assert ahead.take("agent") is None
     finally:
         ahead.close()
 
 
-@pytest.mark.parametrize("put", ["link", "folder"])
+@pytest.mark.parametrize("put", ["link", "folder", "folder anew"])
 @pytest.mark.parametrize("prepared", ["cleaned", "ready"])
 def test_a_place_that_was_swapped_after_its_preparation_is_not_believed(
     repository: UserRepository, prepared: str, put: str
@@ -164,7 +165,10 @@ def test_a_place_that_was_swapped_after_its_preparation_is_not_believed(
             checkout.sweep_ahead(run, "agent")
         run.ahead._places["agent"].result()
         users = files(repository.path)
-        ready.rename(ready.with_name("moved"))
+        if put == "folder anew":
+            shutil.rmtree(ready)
+        else:
+            ready.rename(ready.with_name("moved"))
         if put == "link":
             ready.symlink_to(repository.path)
         else:

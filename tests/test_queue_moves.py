@@ -10,7 +10,7 @@ import pytest
 from pytest_agenttasks import preflight
 from pytest_agenttasks.journal_records import AttemptEnded
 from pytest_agenttasks.outcome import Kind
-from pytest_agenttasks.queue import Queue, finish_moves, move_untracked
+from pytest_agenttasks.queue import Queue, finish_moves, move_untracked, rewrite
 from tests.opened import opened
 from tests.user_repository import UserRepository, task_text
 
@@ -23,14 +23,41 @@ def queue(tmp_path: Path) -> Queue:
     return found
 
 
-@pytest.mark.parametrize("folder", ["done", "failed"])
-def test_a_move_that_was_cut_short_is_ended(queue: Queue, folder: str) -> None:
-    file, target = queue.pending / "001-x.md", queue.pending.parent / folder / "001-x.md"
+@pytest.mark.parametrize(
+    ("folder", "charged", "stays"),
+    [
+        ("done", (), "done"),
+        ("done", ("001-x",), "done"),
+        ("failed", ("001-x",), "failed"),
+        ("failed", (), "pending"),
+    ],
+)
+def test_a_move_that_was_cut_short_is_ended(
+    queue: Queue, folder: str, charged: tuple[str, ...], stays: str
+) -> None:
+    """A task that was queued again has been charged with nothing since: its file was on its way back."""
+    file, other = queue.pending / "001-x.md", queue.pending.parent / folder / "001-x.md"
     file.write_text("x")
-    os.link(file, target)
-    finish_moves(queue)
-    assert not file.exists()
-    assert target.read_text() == "x"
+    os.link(file, other)
+    finish_moves(queue, lambda: charged)
+    there = [at.parent.name for at in (file, other) if at.exists()]
+    assert there == [stays]
+    assert (queue.pending.parent / stays / "001-x.md").read_text() == "x"
+
+
+def test_half_a_rewritten_task_file_goes_once_nobody_can_be_writing_it(queue: Queue) -> None:
+    file = queue.pending / "001-x.md"
+    file.write_text("x")
+    left, young = queue.failed / ".002-y.md.new", queue.pending / ".003-z.md.new"
+    for half in (left, young):
+        half.write_text("ha")
+    os.utime(left, (0, 0))
+    finish_moves(queue, tuple)
+    assert not left.exists()
+    assert young.exists()
+    rewrite(file, b"y")
+    assert file.read_text() == "y"
+    assert sorted(queue.pending.iterdir()) == [young, file]
 
 
 def test_another_file_of_that_name_and_a_link_of_the_users_stay(queue: Queue, tmp_path: Path) -> None:
@@ -39,7 +66,7 @@ def test_another_file_of_that_name_and_a_link_of_the_users_stay(queue: Queue, tm
     (queue.done / "001-x.md").write_text("x")
     linked.write_text("y")
     os.link(linked, tmp_path / "002-y.md")
-    finish_moves(queue)
+    finish_moves(queue, tuple)
     assert same.exists()
     assert linked.exists()
 

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from pytest_agenttasks import pause
 from pytest_agenttasks.journal import Journal
 from pytest_agenttasks.queue import task_files
+from pytest_agenttasks.run import Run
 from tests.living import until
+from tests.opened import attempt_task, opened
 from tests.runner_processes import RunnerProcess, configured, go, hold, processes, queued, steps
 from tests.user_repository import UserRepository, task_text
 
@@ -101,6 +104,8 @@ def test_a_task_that_others_have_overtaken_twice_is_never_charged_and_then_lands
         until((tmp_path / "there-001-c-3").exists)
         other.tell("attempt", "004-z")
         until(lambda: "waiting for a task that others have overtaken" in steps(script))
+        passed = Journal(repository.path / ".git/agenttasks/journal.jsonl").history.passed
+        assert "004-z" in passed, "a stop while it waits costs no session"
         go(tmp_path, "001-c-3")
         assert clashing.answer()["kind"] == "landed"
         assert other.answer()["kind"] == "moved"
@@ -269,3 +274,29 @@ def test_the_queue_is_kept_while_others_land(repository: UserRepository, script:
     assert repository.status() == ""
     queue = repository.read("CLAUDE.md").partition("## Active Task Queue")[2].partition("##")[0]
     assert not any(name in queue for name in (*names, *added[1::2])), queue
+
+
+def test_nobody_waits_for_a_task_that_is_ahead_and_waits_for_its_service(
+    repository: UserRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service may go out while the task waits for another that is ahead."""
+    out = [True, False]
+    held: list[bool] = []
+
+    def waits(run: Run, *_: object) -> float:
+        held.append(run.overtaken.is_locked)
+        return 0.0
+
+    def goes_on(run: Run) -> bool:
+        held.append(run.overtaken.is_locked)
+        return out.pop(0)
+
+    monkeypatch.setattr(pause, "wait", waits)
+    monkeypatch.setattr(pause, "goes_on", goes_on)
+    with opened(repository, gates=[{"name": "tests", "run": "true"}]) as run:
+        run.journal.history.together["001-first"] = 2
+        outcome = attempt_task(run).outcome
+        assert outcome is not None
+        assert outcome.landed
+        assert not run.overtaken.is_locked
+    assert held == [False, True, False, True]

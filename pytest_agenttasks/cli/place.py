@@ -10,9 +10,12 @@ from pathlib import Path
 
 from ..agents.contract import Progress
 from ..journal import Journal
-from ..landing import BranchMoved, InTheWay, between_landings
+from ..landing import BranchMoved, InTheWay
 from ..outcome import SetupError
+from ..owner import lives
 from ..queue import Queue, open_queue, task_files
+from ..recovery import finish_landings
+from ..report.printable import printable
 from ..run import NoExtensions, Run, open_run
 from ..runs import going_on
 from ..settings.loading import load
@@ -35,11 +38,20 @@ def open_place(queue: Path | None) -> tuple[Repository, Queue]:
 
 
 def finish_landing(repository: Repository, queue: Queue) -> None:
-    """For verbs that look at what has landed: a landing that a kill has cut short comes first. Raises SetupError."""
+    """For verbs that look at what has landed: first comes what a kill has left of landings. Says what was done; raises
+    SetupError where a landing is half-way and cannot be finished here."""
     file = repository.home / "journal.jsonl"
-    if file.exists() and Journal(file).history.forward is not None:
-        with committing(repository, queue) as run, between_landings(run.shadow, run.journal):
-            pass
+    if not file.exists():
+        return
+    history = Journal(file).history
+    if history.forward is None and not any(not lives(passed.owner) for passed in history.passed.values()):
+        return
+    try:
+        with committing(repository, queue) as run:
+            finish_landings(run, lambda line: print(f"agenttasks: {printable(line)}", file=sys.stderr))
+    except SetupError as error:
+        if history.forward is not None:
+            raise SetupError(f"a landing that a kill has cut short comes first: {error}") from error
 
 
 def _tell(_task: str, progress: Progress) -> None:

@@ -13,11 +13,10 @@ from ..history import History
 from ..journal import Journal
 from ..journal_records import Abandoned, Released
 from ..outcome import SetupError
-from ..queue import Queue, finish_moves, names
+from ..queue import Queue, finish_moves, names, rewrite
 from ..report.printable import one_line
 from ..reviewers_note import with_note
 from ..runs import run_lock
-from ..state_file import put
 from ..trees.repository import Repository, is_ancestor
 from .place import finish_landing, open_place, queue_option
 
@@ -58,13 +57,13 @@ def requeue(repository: Repository, queue: Queue, wanted: Sequence[str], note: s
     Raises SetupError, with nothing moved, for a name that cannot be, and while a run of this queue goes on.
     """
     with run_lock(repository, queue):
-        finish_moves(queue)
         journal = Journal(repository.home / "journal.jsonl")
+        finish_moves(queue, lambda: journal.history.charged)
         done = {name: _standing(repository, queue, journal.history, name) for name in wanted}
         noted = {name: _with_note(queue, name, was, note) for name, was in done.items()}
         for name, was in done.items():
             if (data := noted[name]) is not None:
-                put(_file(queue, name, was), data)
+                rewrite(_file(queue, name, was), data)
             passed = journal.history.passed.get(name)
             if passed is not None and not is_ancestor(repository, passed.new, "HEAD"):
                 journal.write(Abandoned(task=name, attempt=passed.attempt))  # of `land`: it is tried anew now
@@ -109,4 +108,4 @@ def _put_back(queue: Queue, name: str) -> None:
     put_away(queue, name)
     queue.pending.mkdir(exist_ok=True)
     os.link(failed, queue.pending / failed.name, follow_symlinks=False)
-    failed.unlink()
+    failed.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ..journal import Journal
 from ..outcome import SetupError
 from ..plugin import OPTIONS, Typed
 from ..queue import Queue, finish_moves, open_queue
@@ -126,7 +127,7 @@ def _plan(config: pytest.Config, asked: Path) -> tuple[Repository, Plan]:
     repository = discover(start if start.is_dir() else directory)
     queue = open_queue(repository, asked)
     _refuse_other_folders(queue)
-    finish_moves(queue)
+    finish_moves(queue, lambda: Journal(repository.home / "journal.jsonl").history.charged)
     named = config.getoption("agent_config")
     file = _absolute(directory / named) if named else repository.top / FILE_NAME
     if named and not file.is_file():

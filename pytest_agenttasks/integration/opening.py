@@ -27,7 +27,7 @@ from ..queue import ensure_folders
 from ..recovery import anything_left, recover_all
 from ..report.printable import printable
 from ..run import Run, open_run
-from ..runs import going_on, run_lock
+from ..runs import run_lock
 from ..trees.git import GitError
 from . import limits
 from .announcer import Announcer
@@ -100,10 +100,13 @@ def start(
 def mend(session: QueueSession, terminal: Terminal, announcer: Announcer) -> None:
     """Without a task to run: what a killed run has left is put right all the same. Raises SetupError."""
     journal = session.repository.home / "journal.jsonl"
-    if not journal.exists() or not anything_left(Journal(journal).history) or going_on(session.repository):
+    if not journal.exists() or not anything_left(Journal(journal).history):
         return
     with ExitStack() as stack:
-        stack.enter_context(run_lock(session.repository, session.queue))
+        try:
+            stack.enter_context(run_lock(session.repository, session.queue))
+        except SetupError:  # a run goes on: it has looked itself
+            return
         run = open_for(session, terminal, stack, announcer.hear)
         recover_all(run, terminal.say)
 

@@ -21,12 +21,12 @@ from .switch import Swept
 class Prepared:
     """A place with nothing in it but the files of its index, dependencies and caches.
 
-    `folder` is the one that this was done in, by device and number: another may be put in its place later. `tree` and
+    `folder` is the one that this was done in, by device, number and time: another may be put in its place later. `tree` and
     `head` as `ready` made it, "" where it was only cleaned; `swept`, where it was, what was found then.
     """
 
     where: Place
-    folder: tuple[int, int]
+    folder: tuple[int, int, int]
     tree: str = ""
     head: str = ""
     swept: Swept | None = None

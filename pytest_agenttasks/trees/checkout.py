@@ -95,9 +95,10 @@ def _place(run: Run, role: Role) -> Place:
     return where if last is None else replace(where, seal=last.seal, tree=last.tree, listing=last.listing)
 
 
-def _folder(where: Place) -> tuple[int, int]:
+def _folder(where: Place) -> tuple[int, int, int]:
+    """A folder that is made anew may get the number of the one before, but not its time."""
     found = where.path.lstat()
-    return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, found.st_ctime_ns
 
 
 def _moved(run: Run, where: Place, tree: str, swept: Swept | None = None) -> Place:

@@ -102,7 +102,7 @@ def die_and_type_again(saved: Saved, verb: Typed, deaths: Sequence[Death]) -> li
         (died if world.type(*verb.words, plan=plan).status == -9 else missed).append(death)
     again = world.type(*verb.words)
     wrong = list(_typed(verb, again))
-    wrong += [*verb.wrong(world), *_common(world, before)]
+    wrong += [*verb.wrong(world), *_left_over(world), *_common(world, before)]
     run = world.start()
     wrong += [] if run.status in (0, 1, 5) else [f"the run after it ended with status {run.status}"]
     wrong += [*queue(world, verb.come_to), *accounted(world), *_common(world, before), *status(world)]
@@ -115,6 +115,11 @@ def die_and_type_again(saved: Saved, verb: Typed, deaths: Sequence[Death]) -> li
 def _typed(verb: Typed, ran: Ran) -> Iterator[str]:
     if ran.status != 0 and not (ran.status == 4 and re.search(verb.done_already, ran.output)):
         yield f"typed again it ended with status {ran.status}: {ran.output.strip()[-300:]}"
+
+
+def _left_over(world: World) -> Iterator[str]:
+    found = [*world.path.glob("tasks/*/*.md.*"), *world.path.glob("tasks/*/.*.md.*")]
+    yield from (f"{path} is left" for path in found)
 
 
 def _common(world: World, before: Mapping[str, str]) -> Iterator[str]:

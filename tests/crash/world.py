@@ -126,7 +126,7 @@ class World:
         self.starts += 1
         return Plan(log=str(self.folder / f"steps.{self.starts}"), **chosen)  # type: ignore[arg-type]
 
-    def start(self, plan: Plan | None = None, *more: str) -> Ran:
+    def start(self, plan: Plan | None = None, *more: str, where: Path | None = None) -> Ran:
         """One start of the run, to its end; with a plan its steps are counted, and it may die."""
         workers: Sequence[str] = ()
         if self.shape.workers:
@@ -143,21 +143,32 @@ class World:
                 "no:cacheprovider",
                 *more,
             ],
+            where,
         )
 
-    def type(self, *words: str, plan: Plan | None = None) -> Ran:
+    def type(self, *words: str, plan: Plan | None = None, where: Path | None = None) -> Ran:
         """`agenttasks` and these words, to its end; with a plan as `start`."""
-        return self._start(plan, words, cli.main)
+        return self._start(plan, words, where, cli.main)
 
     def _start(
-        self, plan: Plan | None, argv: Sequence[str], main: Callable[[list[str]], int] | None = None
+        self,
+        plan: Plan | None,
+        argv: Sequence[str],
+        where: Path | None,
+        main: Callable[[list[str]], int] | None = None,
     ) -> Ran:
         output = self.folder / "output"
         environment = self.environment
         if plan is not None:
             environment[effects.VARIABLE] = plan.text()
         status = run_pytest(
-            argv, cwd=self.path, env=environment, output=output, timeout=60, first=effects.install, main=main
+            argv,
+            cwd=where or self.path,
+            env=environment,
+            output=output,
+            timeout=60,
+            first=effects.install,
+            main=main,
         )
         self.last = Ran(status, output.read_text(errors="backslashreplace"))
         return self.last
