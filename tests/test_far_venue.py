@@ -264,7 +264,6 @@ def test_what_another_worker_is_about_to_fetch_is_left_to_it(
         asked: list[str] = []
         monkeypatch.setattr(machine, "_take_over", lambda _, held: asked.append(held.task))
         monkeypatch.setattr(machine, "forget", lambda *_: None)
-        monkeypatch.setattr(machine, "_ask", lambda *_: None)
         parent = psutil.Process(psutil.Process().ppid())
         living = f"{parent.pid}-{process_start_time(parent.pid)!r}/7"
         dead = f"{parent.pid}-1.5/8"

@@ -120,7 +120,7 @@ class Machine:
             if kept(run.shadow, f"refs/attempts/{held.task}/{held.attempt}") is None:
                 self._take_over(run, held)
                 say(f"{held.task}: fetched what attempt {held.attempt} had done on {self.name}")
-            self.connection.ask(messages.FORGET, Wanted(task=held.task, attempt=held.attempt))
+            self.forget(held.task, held.attempt)
 
     def _take_over(self, run: Run, held: Held) -> None:
         this = Attempt(_task(run, held.task), held.attempt)
@@ -154,9 +154,9 @@ class Machine:
             )
         return tree
 
-    def forget(self, this: Attempt) -> None:
+    def forget(self, task: str, attempt: int) -> None:
         """It is stored here. Raises Lost."""
-        self.connection.ask(messages.FORGET, Wanted(task=this.task.name, attempt=this.number))
+        self.connection.ask(messages.FORGET, Wanted(task=task, attempt=attempt))
 
 
 def _task(run: Run, name: str) -> Task:

@@ -162,7 +162,7 @@ class There:
         run.events.write(
             "fetched", task=this.task.name, attempt=this.number, host=machine.name, took=round(time.monotonic() - began, 3)
         )  # fmt: skip
-        machine.forget(this)
+        machine.forget(this.task.name, this.number)
 
     def _network(self, summary: str) -> Outcome:
         """Uncharged, and tried again. Unlike an agent's service that is out, it says nothing of other sessions."""
