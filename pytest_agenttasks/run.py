@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from typing import Any, Protocol, get_args
 
 from filelock import FileLock
 
@@ -39,11 +39,6 @@ from .trees.repository_checks import working_branch
 from .trees.shadow import Shadow, prepare
 from .trees.workspace import tags
 
-if TYPE_CHECKING:
-    from .attempt_record import Attempt
-    from .base import Base
-    from .venue import Venue
-
 
 class Extensions(Protocol):
     """What plugins may add; the pytest glue answers from its hooks."""
@@ -57,11 +52,11 @@ class Extensions(Protocol):
 
 
 class Machine(Protocol):
-    """Another machine, where this process's sessions are held. `given_up`: why it is no longer tried, None: it is."""
+    """Another machine, where this process's sessions are held (`venue.Elsewhere`). `given_up`: why it is no longer tried,
+    None: it is."""
 
     @property
     def given_up(self) -> str | None: ...
-    def venue(self, run: Run, this: Attempt, base: Base) -> Venue: ...
 
 
 class NoExtensions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from . import services
 from .agents.contract import AgentResult, Prompt
@@ -32,6 +32,13 @@ class Venue(Protocol):
 
     def store(self) -> Snapshot:
         """Keep what it left, whatever has ended it."""
+
+
+@runtime_checkable
+class Elsewhere(Protocol):
+    """What a `run.Machine` is."""
+
+    def venue(self, run: Run, this: Attempt, base: Base) -> Venue: ...
 
 
 class Here:
@@ -77,6 +84,7 @@ def venue_of(run: Run, this: Attempt, base: Base) -> Venue:
     """The venue for one attempt."""
     if run.machine is None:
         return Here(run, this, base)
+    assert isinstance(run.machine, Elsewhere)
     return run.machine.venue(run, this, base)
 
 

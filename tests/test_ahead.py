@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pytest_agenttasks.trees import checkout, workspace
 from pytest_agenttasks.trees.ahead import Ahead, Prepared
 from pytest_agenttasks.trees.places import Place, place
 from pytest_agenttasks.trees.switch import Swept
+from tests.living import until
 from tests.opened import append, attempt_task, opened
 from tests.user_repository import UserRepository
 
@@ -35,6 +37,16 @@ def of_tip(run: Run) -> dict[str, bytes]:
         path.decode(): git("show", f"HEAD:{path.decode()}")
         for path in git("ls-tree", "-r", "-z", "--name-only", "HEAD").split(b"\0")[:-1]
     }
+
+
+def later_than(folder: Path) -> Callable[[], bool]:
+    probe, then = folder.with_name("probe"), folder.lstat().st_ctime_ns
+
+    def ticked() -> bool:
+        probe.touch()
+        return probe.lstat().st_ctime_ns > then
+
+    return ticked
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -166,6 +178,7 @@ def test_a_place_that_was_swapped_after_its_preparation_is_not_believed(
         run.ahead._places["agent"].result()
         users = files(repository.path)
         if put == "folder anew":
+            until(later_than(ready))  # the clock of a file system ticks a few hundred times a second
             shutil.rmtree(ready)
         else:
             ready.rename(ready.with_name("moved"))
