@@ -9,8 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.attacks.play import alive
-from tests.crash.oracle import USUAL, complaints, users_files
+from tests.crash.oracle import USUAL, complaints, left_alive, users_files
 from tests.crash.world import Shape, copied, kill_left, make, runner
 from tests.living import until
 
@@ -65,7 +64,7 @@ def test_orphans_are_ended_and_what_they_did_is_kept(workers: int, tmp_path: Pat
         for pid in left:
             assert f"ended process {pid}, left over from a run that was killed" in ran.output, ran.output
         assert ran.output.count("kept what attempt 1 had done") == agents, ran.output
-        assert not alive(world.marker)
+        assert not left_alive(world)
         assert not (wrong := complaints(world, before, USUAL)), "\n".join([*wrong, ran.output])
     finally:
         if process.poll() is None:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.play import alive
-from tests.crash.oracle import USUAL, complaints, users_files
+from tests.crash.oracle import USUAL, complaints, left_alive, users_files
 from tests.crash.play import Death, Step, die
 from tests.crash.world import Shape, World, copied, make
 
@@ -65,4 +64,4 @@ def test_the_journal(damage: str, tmp_path: Path) -> None:
         assert "src/" in ran.output, ran.output
     log = world.repository.git("log", "--format=%(trailers:key=Agent-Task,valueonly)").split()
     assert len(log) == len(set(log)), log
-    assert not alive(world.marker)
+    assert not left_alive(world)
