@@ -32,14 +32,17 @@ LIMITS = (0, 60)
 """Bytes after which a git is killed: before the first, and between the lock of a ref and its log."""
 
 
-def deaths_at(step: Step) -> Iterable[Death]:
-    """All the ways to die there that differ."""
+def deaths_at(step: Step, *, alone: bool = True) -> Iterable[Death]:
+    """All the ways to die there that differ. `alone`: no other process works beside it, so that what a loss of power takes
+    is known; else it would take what another has flushed."""
     yield Death(step)
     effect = step.name.split()[-2]
     if effect in ("write", "open"):
         yield Death(step, "within")
     if effect == "git":
         yield from (Death(step, "within", limit) for limit in LIMITS)
+    if not alone:
+        return
     if "journal" in step.name or "git " in step.name or "keep" in step.name or "settle" in step.name:
         yield Death(step, "power")
 
@@ -66,7 +69,8 @@ def _enumerate(folder: Path, shape: Shape, words: Sequence[str], quick: bool) ->
     began = time.monotonic()
     template = make(folder / "template", shape)
     steps = steps_of(copied(template, folder / "first"))
-    deaths = [death for step in _chosen(steps, words, quick) for death in deaths_at(step)]
+    chosen = _chosen(steps, words, quick)
+    deaths = [death for step in chosen for death in deaths_at(step, alone=not shape.workers)]
     numbered = list(enumerate(deaths))
 
     def one(given: tuple[int, Death]) -> Recovered:
